@@ -1,0 +1,1 @@
+"""Structures to packed graphs, and graphs to batches."""

@@ -1,0 +1,58 @@
+"""A crystal graph as flat arrays: what is stored, cached, sent between processes and batched."""
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEADER = struct.Struct("<4sBxxxII")  # 16 bytes, so that the arrays stay aligned
+MAGIC = b"mpg1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Edges are sorted by their centre site; a site's missing neighbours are simply not there."""
+
+    numbers: NDArray[np.uint8]  # (N,)
+    counts: NDArray[np.int32]  # (N,) edges of each site
+    index: NDArray[np.int32]  # (E,) the neighbour's site
+    distance: NDArray[np.float32]  # (E,) Å
+    weight: NDArray[np.float32] | None = None  # (E,) 0…1; none: all 1
+
+    @property
+    def n_sites(self) -> int:
+        """Sites of the cell."""
+        return len(self.numbers)
+
+    @property
+    def n_edges(self) -> int:
+        """The measure of what a graph costs."""
+        return len(self.index)
+
+    def pack(self) -> bytes:
+        """One byte string; `unpack` reads it without copying."""
+        parts = [
+            HEADER.pack(MAGIC, self.weight is not None, self.n_sites, self.n_edges),
+            self.counts.tobytes(),
+            self.index.tobytes(),
+            self.distance.tobytes(),
+            b"" if self.weight is None else self.weight.tobytes(),
+            self.numbers.tobytes(),
+        ]
+        return b"".join(parts)
+
+
+def unpack(packed: bytes) -> Graph:
+    """The graph that `Graph.pack` wrote."""
+    magic, weighted, sites, edges = HEADER.unpack_from(packed)
+    if magic != MAGIC:
+        raise ValueError(f"not a packed graph: starts with {magic!r}")
+    at = HEADER.size
+    counts = np.frombuffer(packed, np.int32, sites, at)
+    index = np.frombuffer(packed, np.int32, edges, at := at + 4 * sites)
+    distance = np.frombuffer(packed, np.float32, edges, at := at + 4 * edges)
+    at += 4 * edges
+    weight = np.frombuffer(packed, np.float32, edges, at) if weighted else None
+    at += 4 * edges if weighted else 0
+    return Graph(np.frombuffer(packed, np.uint8, sites, at), counts, index, distance, weight)

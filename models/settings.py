@@ -1,0 +1,76 @@
+"""What can be tuned in a graph and in a network; each option is documented here, once."""
+
+import hashlib
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Immutable, and no field that we do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Neighbours(StrEnum):
+    """Who counts as a neighbour."""
+
+    NEAREST = "nearest"
+    VORONOI = "voronoi"
+
+
+class Ties(StrEnum):
+    """What happens when the last neighbour is one of several equals."""
+
+    SHELL = "shell"
+    RELEASED = "released"
+
+
+class GraphSettings(Frozen):
+    """How a structure becomes a graph."""
+
+    neighbours: Neighbours = Field(
+        Neighbours.NEAREST,
+        description="`nearest`: the nearest sites within the radius. `voronoi`: sites within 6 Å that share a "
+        "Voronoi face and are closer than the sum of the covalent radii + 0.25 Å.",
+    )
+    max_neighbours: int = Field(12, ge=1, le=64, description="Neighbours of a site (`nearest`).")
+    radius: float = Field(8.0, gt=0, le=12, description="Search radius in Å (`nearest`).")
+    ties: Ties = Field(
+        Ties.SHELL,
+        description="`shell`: sites beyond the last neighbour fade out smoothly, so that no answer depends on the "
+        "choice among equals. `released`: the rules of the published CGCNN code (pymatgen's order among equals; "
+        "missing neighbours are site 0 at radius + 1 Å); only for checkpoints trained so.",
+    )
+
+    def key(self) -> str:
+        """A short name that differs whenever the graphs may differ."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+class NetworkSettings(Frozen):
+    """The network of the crystal family (CGCNN)."""
+
+    convolution: Literal["gated", "shared"] = Field(
+        "gated", description="`gated`: Eq. 5 of the paper. `shared`: Eq. 4."
+    )
+    convolutions: int = Field(3, ge=1, le=16, description="Number of convolutions.")
+    width: int = Field(64, ge=1, le=1024, description="Length of a site's vector.")
+    readout: Literal["mean", "full", "linear"] = Field(
+        "mean",
+        description="`mean`: S16, the mean over sites. `full`: S11-S13, all layers, with softmax. "
+        "`linear`: S14-S15, the mean of one scalar a site, which is the explanation of the answer.",
+    )
+    site_layers: int = Field(0, ge=0, le=8, description="Hidden layers per site before pooling (L1).")
+    hidden_layers: int = Field(1, ge=0, le=8, description="Hidden layers after pooling (L2).")
+    hidden_width: int = Field(128, ge=1, le=4096, description="Width of the hidden layers.")
+    edge_features: Literal["gaussian", "onehot"] = Field(
+        "gaussian",
+        description="`gaussian`: 41 Gaussians, 0 to 8 Å. `onehot`: the paper's 10 bins, 0.7 to 5.2 Å.",
+    )
+    edge_start: float = Field(0.0, ge=0, le=12, description="First centre of the Gaussians in Å.")
+    edge_stop: float = Field(8.0, gt=0, le=12, description="Last centre of the Gaussians in Å.")
+    edge_step: float = Field(0.2, gt=0.01, le=2, description="Distance of the centres, and width, in Å.")
+    task: Literal["regression", "classification"] = Field("regression", description="What is learned.")
+    outputs: int = Field(1, ge=1, le=64, description="Numbers that leave the network: targets, or classes.")

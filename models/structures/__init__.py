@@ -1,0 +1,1 @@
+"""Text of any dialect to checked structures."""

@@ -1,0 +1,1 @@
+"""The command `matprop`: each command is a call of the client."""

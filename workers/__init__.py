@@ -1,0 +1,1 @@
+"""When and where: the queue, the processes, a job's life."""

@@ -1,0 +1,58 @@
+"""Where an upload, a result and a model lie; nobody else joins paths."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+JOB_ID = re.compile(r"^job_[0-9A-HJKMNP-TV-Z]{26}$")
+
+
+class Files:
+    """The folders under `state`; every file appears whole or not at all."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def upload(self, job: str) -> Path:
+        """The pack of files that came with a job."""
+        return self._of_job("uploads", job, "pack")
+
+    def result(self, job: str) -> Path:
+        """The records that a job answered with, one JSON line each."""
+        return self._of_job("results", job, "jsonl")
+
+    def models(self) -> Path:
+        """The folder of registered models: `name/version/{card.json, weights.safetensors}`."""
+        return self.state / "models"
+
+    def remove(self, job: str) -> None:
+        """Forget all files of a job; missing ones are no fault."""
+        for path in (self.upload(job), self.result(job)):
+            path.unlink(missing_ok=True)
+
+    def _of_job(self, kind: str, job: str, suffix: str) -> Path:
+        if not JOB_ID.fullmatch(job):
+            raise ValueError(f"not a job id: {job!r}")
+        return self.state / kind / job[-2:] / f"{job}.{suffix}"
+
+
+@contextmanager
+def written(path: Path, mark: str) -> Iterator[BinaryIO]:
+    """A file to fill; it takes its name only when the block ends without error.
+
+    `mark` tells writers of the same file apart (the attempt), so that a lost worker
+    cannot touch what its successor writes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{mark}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

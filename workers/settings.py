@@ -1,0 +1,45 @@
+"""What a deployment can set, read once a process from `MATPROP_…`; a bad value refuses the start."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Shared by workers and service: where the broker and the files are."""
+
+    model_config = SettingsConfigDict(env_prefix="MATPROP_", extra="ignore", frozen=True)
+
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="The broker: `redis://`, `rediss://` or `unix://` URL of a Redis 7 or Valkey server.",
+    )
+    state: Path = Field(Path("state"), description="Folder of uploads, results and models; shared by all.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where networks run: `auto`, `cpu` or `cuda:N`.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Arithmetic of inference; `bfloat16` on GPUs only."
+    )
+    batch_edges: int = Field(
+        200_000, ge=1_000, description="Edges of one batch; bounds the memory of inference."
+    )
+    resident_models: int = Field(8, ge=1, description="Models held in memory by an inference worker.")
+    cache_answers: int = Field(
+        200_000, ge=0, description="Answers kept per model version, so that no structure is computed twice."
+    )
+    cache_parsed_bytes: int = Field(
+        64_000_000, ge=0, description="Bytes of parsed input that each parse worker keeps."
+    )
+    parse_wall_s: float = Field(8.0, gt=0, le=60, description="Longest time one structure may take to read.")
+    parse_memory_bytes: int = Field(
+        1_000_000_000, ge=100_000_000, description="Memory that reading may take beyond the child's own."
+    )
+    lease_s: float = Field(10.0, gt=1, description="A worker that stays silent this long has lost its job.")
+    result_ttl_s: int = Field(7 * 86_400, ge=60, description="How long an ended job and its files are kept.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool = Field(False, description="JSON lines instead of readable ones.")

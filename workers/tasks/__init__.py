@@ -1,0 +1,1 @@
+"""What the queues carry, one thin file a task: state, call, state."""
