@@ -1,0 +1,65 @@
+# All of matprop on one machine. Everything lives in .venv and ./state; nothing outside is touched.
+#
+#   make up       set up what is missing, start everything, predict once, stay until Ctrl-C
+#   make up PORT=9000 HOST=0.0.0.0 STATE=/data/matprop WORKERS=4
+#   make setup PYTHON=python3.12
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu     a small torch, without CUDA
+
+VENV    ?= .venv
+PYTHON  ?=
+TORCH   ?= torch==2.13.0
+TORCH_INDEX ?=
+HOST    ?= 127.0.0.1
+PORT    ?= 8000
+STATE   ?= state
+WORKERS ?=
+
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP   := $(BIN)/python -m pip --disable-pip-version-check -q
+ONE   := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test test-all lint bench openapi reference clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
+	  while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+setup: $(READY) ## install everything into .venv (instant when nothing changed)
+
+$(READY): pyproject.toml constraints.txt .ci/venv
+	@.ci/venv "$(VENV)" "$(PYTHON)"
+	@echo "Installing torch (the largest part; once) …"
+	@$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	@echo "Installing matprop and the rest …"
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+	@echo "Ready: $(BIN)/matprop"
+
+up: $(READY) ## start everything on this machine and stay until Ctrl-C (HOST, PORT, STATE, WORKERS)
+	@exec $(BIN)/matprop up --host "$(HOST)" --port "$(PORT)" --state "$(STATE)" $(if $(WORKERS),--workers "$(WORKERS)")
+
+test: $(READY) ## all tests but the slow ones
+	$(ONE) $(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(READY) ## all tests
+	$(ONE) $(BIN)/python -m pytest -q
+
+lint: $(READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## measure against the bars of benchmarks/
+	$(ONE) $(BIN)/python -m benchmarks
+
+openapi: $(READY) ## write openapi.yaml from the service
+	$(BIN)/python -m service.openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+reference: $(READY) ## write docs/reference from the code
+	$(BIN)/python -m service.cli.reference
+
+clean: ## remove .venv and caches; state stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
