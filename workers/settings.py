@@ -41,5 +41,7 @@ class WorkerSettings(BaseSettings):
     )
     lease_s: float = Field(10.0, gt=1, description="A worker that stays silent this long has lost its job.")
     result_ttl_s: int = Field(7 * 86_400, ge=60, description="How long an ended job and its files are kept.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe lines that are logged."
+    )
     log_json: bool = Field(False, description="JSON lines instead of readable ones.")
