@@ -15,8 +15,9 @@ STATE   ?= state
 WORKERS ?=
 
 BIN   := $(VENV)/bin
-READY := $(VENV)/.ready
-PIP   := $(BIN)/python -m pip --disable-pip-version-check -q
+# A moved folder is set up again: programs in a virtual environment know their place by heart.
+READY := $(VENV)/.ready-$(shell pwd | cksum | cut -d' ' -f1)
+PIP   := $(BIN)/python -m pip --disable-pip-version-check -qq
 ONE   := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
