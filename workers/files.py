@@ -1,13 +1,12 @@
 """Where an upload, a result and a model lie; nobody else joins paths."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-JOB_ID = re.compile(r"^job_[0-9A-HJKMNP-TV-Z]{26}$")
+from workers.ids import checked_job
 
 
 class Files:
@@ -24,6 +23,12 @@ class Files:
         """The records that a job answered with, one JSON line each."""
         return self._of_job("results", job, "jsonl")
 
+    def lend(self, job: str, to: str) -> None:
+        """The upload of a job serves another one too. Raises: FileNotFoundError when it is gone."""
+        target = self.upload(to)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(self.upload(job), target)
+
     def models(self) -> Path:
         """The folder of registered models: `name/version/{card.json, weights.safetensors}`."""
         return self.state / "models"
@@ -34,8 +39,7 @@ class Files:
             path.unlink(missing_ok=True)
 
     def _of_job(self, kind: str, job: str, suffix: str) -> Path:
-        if not JOB_ID.fullmatch(job):
-            raise ValueError(f"not a job id: {job!r}")
+        checked_job(job)
         return self.state / kind / job[-2:] / f"{job}.{suffix}"
 
 

@@ -16,7 +16,9 @@ class WorkerSettings(BaseSettings):
         "redis://127.0.0.1:6379/0",
         description="The broker: `redis://`, `rediss://` or `unix://` URL of a Redis 7 or Valkey server.",
     )
-    state: Path = Field(Path("state"), description="Folder of uploads, results and models; shared by all.")
+    state: Path = Field(
+        Path("state"), description="Folder of uploads, results and models; shared by all."
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
@@ -28,19 +30,48 @@ class WorkerSettings(BaseSettings):
     batch_edges: int = Field(
         200_000, ge=1_000, description="Edges of one batch; bounds the memory of inference."
     )
-    resident_models: int = Field(8, ge=1, description="Models held in memory by an inference worker.")
+    resident_models: int = Field(
+        8, ge=1, description="Models held in memory by an inference worker."
+    )
     cache_answers: int = Field(
-        200_000, ge=0, description="Answers kept per model version, so that no structure is computed twice."
+        200_000,
+        ge=0,
+        description="Answers kept per model version, so that no structure is computed twice.",
     )
     cache_parsed_bytes: int = Field(
         64_000_000, ge=0, description="Bytes of parsed input that each parse worker keeps."
     )
-    parse_wall_s: float = Field(8.0, gt=0, le=60, description="Longest time one structure may take to read.")
-    parse_memory_bytes: int = Field(
-        1_000_000_000, ge=100_000_000, description="Memory that reading may take beyond the child's own."
+    parse_wall_s: float = Field(
+        8.0, gt=0, le=60, description="Longest time one structure may take to read."
     )
-    lease_s: float = Field(10.0, gt=1, description="A worker that stays silent this long has lost its job.")
-    result_ttl_s: int = Field(7 * 86_400, ge=60, description="How long an ended job and its files are kept.")
+    parse_memory_bytes: int = Field(
+        1_000_000_000,
+        ge=100_000_000,
+        description="Memory that reading may take beyond the child's own.",
+    )
+    lease_s: float = Field(
+        10.0, gt=1, description="A worker that stays silent this long has lost its job."
+    )
+    result_ttl_s: int = Field(
+        7 * 86_400, ge=60, description="How long an ended job and its files are kept."
+    )
+    max_queued_jobs: int = Field(
+        10_000, ge=1, description="Jobs that may wait; beyond that new ones are refused with 503."
+    )
+    max_kept_jobs: int = Field(
+        200_000, ge=100, description="Ended jobs kept at most; beyond that the oldest go early."
+    )
+    max_redis_bytes: int = Field(
+        2_000_000_000,
+        ge=16_000_000,
+        description="Broker memory beyond which new jobs are refused, unless its own `maxmemory` is lower.",
+    )
+    grace_s: float = Field(
+        8.0,
+        ge=0,
+        le=300,
+        description="Time a worker that is told to stop gives to the job in hand.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe lines that are logged."
     )

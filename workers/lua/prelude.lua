@@ -1,0 +1,92 @@
+-- Shared by every script on jobs. Time is the broker's, in milliseconds; no worker's clock counts.
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+local function ms(number)
+  return string.format('%.0f', number)
+end
+
+local function record(id)
+  return 'mp:job:' .. id
+end
+
+local ENDED = { succeeded = true, failed = true, cancelled = true }
+
+local function event(id, kind, data)
+  redis.call('XADD', 'mp:events:' .. id, 'MAXLEN', '~', '2000', '*', 'event', kind, 'data', data)
+end
+
+local function status_event(id, status, attempt)
+  event(id, 'status', cjson.encode({ status = status, attempt = tonumber(attempt) }))
+end
+
+-- Puts a queued job where the workers look. A Celery message cannot be sent from here: the caller sends it.
+local function wake(id, t)
+  local direct, kind = unpack(redis.call('HMGET', record(id), 'direct', 'kind'))
+  if direct == '1' then
+    -- A sorted set: publishing again never doubles an entry, and the oldest comes first.
+    redis.call('ZADD', 'mp:wake:' .. QUEUE_OF[kind], 'NX', ms(t), id)
+    return nil
+  end
+  return kind
+end
+
+local function unlist(id)
+  local owner, kind = unpack(redis.call('HMGET', record(id), 'owner', 'kind'))
+  redis.call('ZREM', 'mp:due', id)
+  redis.call('ZREM', 'mp:leases', id)
+  if kind then redis.call('ZREM', 'mp:wake:' .. QUEUE_OF[kind], id) end
+  return owner
+end
+
+-- The one place where a job ends. A parent is counted up here, in the same step as its child's end.
+local function end_job(id, status, error, t)
+  local key = record(id)
+  unlist(id)
+  redis.call('HSET', key, 'status', status, 'finished', ms(t))
+  redis.call('HDEL', key, 'lease')
+  if error ~= '' then redis.call('HSET', key, 'error', error) end
+  local ttl, answer, parent, done, failed, total =
+    unpack(redis.call('HMGET', key, 'ttl', 'answer', 'parent', 'done', 'failed', 'total'))
+  event(id, 'done', cjson.encode({
+    status = status, done = tonumber(done), failed = tonumber(failed), total = tonumber(total) }))
+  redis.call('EXPIRE', 'mp:events:' .. id, math.min(tonumber(ttl), 3600))
+  -- The record itself goes when the index does (see reconcile); this is only the belt to the braces.
+  redis.call('EXPIRE', key, tonumber(ttl) + 3600)
+  redis.call('ZADD', 'mp:ended', ms(t + tonumber(ttl) * 1000), id)
+  redis.call('HINCRBY', 'mp:metrics', 'jobs_ended:' .. status, 1)
+  if answer then
+    redis.call('RPUSH', 'mp:answers:' .. answer, id)
+    redis.call('EXPIRE', 'mp:answers:' .. answer, 60)
+  end
+  if not parent or redis.call('EXISTS', record(parent)) == 0 then return end
+  redis.call('HINCRBY', record(parent), 'done', 1)
+  if status ~= 'succeeded' then redis.call('HINCRBY', record(parent), 'failed', 1) end
+  local was, children, ended = unpack(redis.call('HMGET', record(parent), 'status', 'children', 'done'))
+  event(parent, 'progress', cjson.encode({ done = tonumber(ended), total = tonumber(children or 0) }))
+  if children and tonumber(ended) >= tonumber(children) and not ENDED[was] then
+    end_job(parent, was == 'cancelling' and 'cancelled' or 'succeeded', '', t)
+  end
+end
+
+local function cancel_job(id, lease, t)
+  local key = record(id)
+  local status, attempt, children = unpack(redis.call('HMGET', key, 'status', 'attempt', 'children'))
+  if not status then return nil end
+  if status == 'queued' then
+    end_job(id, 'cancelled', '', t)
+    return 'cancelled'
+  end
+  if status ~= 'running' then return status end
+  redis.call('HSET', key, 'status', 'cancelling')
+  status_event(id, 'cancelling', attempt)
+  if children then
+    for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do cancel_job(child, lease, t) end
+    return redis.call('HGET', key, 'status')
+  end
+  -- The grace time: from now on no beat renews the lease, and its end is the job's.
+  redis.call('ZADD', 'mp:leases', ms(t + lease), id)
+  return 'cancelling'
+end

@@ -1,0 +1,65 @@
+#!lua flags=allow-oom
+-- ARGV: lives of a job, most ended jobs kept, error as JSON for a job that cost all its workers, batch size.
+-- Returns: {id, kind, …} to be published by Celery, {id, …} whose files may go.
+local t, publish, forget = now(), {}, {}
+local lives, kept, batch = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
+
+local function send(id)
+  local kind = wake(id, t)
+  if kind then
+    publish[#publish + 1] = id
+    publish[#publish + 1] = kind
+  end
+end
+
+-- Running, and the lease is over: its worker is gone.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:leases', '-inf', ms(t), 'LIMIT', 0, batch)) do
+  local key = record(id)
+  local status, attempt = unpack(redis.call('HMGET', key, 'status', 'attempt'))
+  redis.call('ZREM', 'mp:leases', id)
+  if status == 'cancelling' then
+    end_job(id, 'cancelled', '', t)
+  elseif status == 'running' then
+    redis.call('HINCRBY', 'mp:metrics', 'leases_lost', 1)
+    if redis.call('HINCRBY', key, 'lost', 1) >= lives then
+      end_job(id, 'failed', ARGV[3], t)
+    else
+      redis.call('HSET', key, 'status', 'queued', 'tries', '0')
+      redis.call('HDEL', key, 'worker')
+      redis.call('ZADD', 'mp:due', ms(t), id)
+      status_event(id, 'queued', attempt)
+    end
+  end
+end
+
+-- Queued, and due: whoever was to be woken has not come. Publish again, each time later than the last.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT', 0, batch)) do
+  local key = record(id)
+  local status, kind = unpack(redis.call('HMGET', key, 'status', 'kind'))
+  if status ~= 'queued' then
+    redis.call('ZREM', 'mp:due', id)
+  else
+    local tries = redis.call('HINCRBY', key, 'tries', 1)
+    redis.call('ZADD', 'mp:due', ms(t + math.min(60000, 2500 * 2 ^ tries)), id)
+    -- Messages still wait in the queue: this job's is most likely among them, so only a late try adds one.
+    local direct = redis.call('HGET', key, 'direct') == '1'
+    if direct or tries == 1 or tries > 4 or redis.call('LLEN', QUEUE_OF[kind]) == 0 then send(id) end
+  end
+end
+
+-- Ended, and its time is over, or too many are kept.
+local function drop(id)
+  local key = record(id)
+  local owner = redis.call('HGET', key, 'owner')
+  if owner then redis.call('ZREM', 'mp:jobs:' .. owner, id) end
+  redis.call('ZREM', 'mp:jobs', id)
+  redis.call('ZREM', 'mp:ended', id)
+  redis.call('DEL', key, 'mp:events:' .. id, 'mp:children:' .. id)
+  forget[#forget + 1] = id
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:ended', '-inf', ms(t), 'LIMIT', 0, batch)) do drop(id) end
+local surplus = redis.call('ZCARD', 'mp:ended') - kept
+if surplus > 0 then
+  for _, id in ipairs(redis.call('ZRANGE', 'mp:ended', 0, math.min(surplus, batch) - 1)) do drop(id) end
+end
+return { publish, forget }

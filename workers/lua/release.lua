@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- ARGV: id, attempt. A worker that is told to stop gives the job back; this costs the job none of its lives.
+local id, t = ARGV[1], now()
+local key = record(id)
+local status, attempt = unpack(redis.call('HMGET', key, 'status', 'attempt'))
+if attempt ~= ARGV[2] then return 0 end
+if status == 'cancelling' then
+  end_job(id, 'cancelled', '', t)
+  return 1
+end
+if status ~= 'running' then return 0 end
+redis.call('ZREM', 'mp:leases', id)
+redis.call('HSET', key, 'status', 'queued', 'tries', '0')
+redis.call('HDEL', key, 'worker')
+redis.call('ZADD', 'mp:due', ms(t), id)
+status_event(id, 'queued', attempt)
+wake(id, t)
+return 1

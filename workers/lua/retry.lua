@@ -1,0 +1,25 @@
+-- ARGV: ended job, id of the new one, most queued jobs, delay until published again (ms).
+-- End states never change: a retry is a new job with the old one's order.
+local id, new, t = ARGV[1], ARGV[2], now()
+local status, failed = unpack(redis.call('HMGET', record(id), 'status', 'failed'))
+if not status then return 'missing' end
+if redis.call('EXISTS', record(new)) == 1 then return 'accepted' end
+if not ENDED[status] or (status == 'succeeded' and tonumber(failed) == 0) then return 'unfit' end
+if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
+if redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[3]) then return 'full' end
+local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
+  'done', '0', 'failed', '0', 'created', ms(t), 'retry_of', id }
+for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'order', 'models', 'total', 'direct', 'ttl' }) do
+  local value = redis.call('HGET', record(id), name)
+  if value then
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+end
+redis.call('HSET', record(new), unpack(fields))
+redis.call('ZADD', 'mp:due', ms(t), new)
+redis.call('ZADD', 'mp:jobs', 0, new)
+redis.call('ZADD', 'mp:jobs:' .. redis.call('HGET', record(id), 'owner'), 0, new)
+status_event(new, 'queued', 0)
+wake(new, t)
+return 'accepted'

@@ -1,0 +1,22 @@
+-- ARGV: id, most queued jobs, delay until published again (ms), fields as JSON. The record and its due
+-- time are written before anybody is told of the job. Submitting the same id twice changes nothing.
+local id, t = ARGV[1], now()
+local key = record(id)
+if redis.call('EXISTS', key) == 1 then return 'exists' end
+if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
+if redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[2]) then return 'full' end
+local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
+  'done', '0', 'failed', '0', 'created', ms(t) }
+local job = cjson.decode(ARGV[4])
+for name, value in pairs(job) do
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+redis.call('HSET', key, unpack(fields))
+redis.call('ZADD', 'mp:due', ms(t + tonumber(ARGV[3])), id)
+redis.call('ZADD', 'mp:jobs', 0, id)
+redis.call('ZADD', 'mp:jobs:' .. job.owner, 0, id)
+if job.parent then redis.call('SADD', 'mp:children:' .. job.parent, id) end
+status_event(id, 'queued', 0)
+wake(id, t)
+return 'accepted'

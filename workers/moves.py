@@ -1,0 +1,228 @@
+"""A job's legal moves as calls of scripts, with their decoding; `workers.jobs` runs them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.errors import WorkLost
+from workers.contract import Queue, Task
+from workers.ids import checked_job, checked_name, time_part
+from workers.records import (
+    Beat,
+    Chores,
+    Event,
+    Health,
+    Job,
+    JobLimits,
+    NewJob,
+    Page,
+    Status,
+    fields_of,
+    job_of,
+)
+from workers.scripts import Call, script
+
+SILENT_MS = 3_000  # a worker that has not shown itself for this long does not count as alive
+# When to look after a job that nobody has claimed: a direct one is woken within milliseconds.
+DUE_DIRECT_MS, DUE_MESSAGE_MS = 2_000, 5_000
+SCAN = 2_000  # records looked at in one list call; keeps a rare filter from holding up the broker
+BATCH = 200  # jobs of each sort in one reconcile
+
+
+def submit(limits: JobLimits, new: NewJob) -> Call[bool]:
+    """Record it and wake a worker; false when no more jobs are admitted."""
+    fields = {
+        "kind": str(new.kind),
+        "owner": checked_name(new.owner),
+        "order": new.order,
+        "total": str(new.total),
+        "ttl": str(new.ttl_s),
+        "direct": "1" if new.direct else "0",
+        "label": new.label,
+        "request": new.request_id,
+        "models": json.dumps(new.models, separators=(",", ":")) if new.models else None,
+        "answer": checked_name(new.answer_to) if new.answer_to else None,
+        "parent": checked_job(new.parent) if new.parent else None,
+    }
+    packed = json.dumps({name: value for name, value in fields.items() if value is not None})
+    due = DUE_DIRECT_MS if new.direct else DUE_MESSAGE_MS
+    arguments = (checked_job(new.id), limits.max_queued, due, packed)
+    return Call(script("submit"), arguments, lambda answer: answer != b"full")
+
+
+def claim(limits: JobLimits, job: str, worker: str) -> Call[Job | None]:
+    """Queued → running for this worker; none when there is nothing to claim."""
+    arguments = (checked_job(job), checked_name(worker), _ms(limits.lease_s))
+    return Call(
+        script("claim"), arguments, lambda flat: job_of(job, fields_of(flat)) if flat else None
+    )
+
+
+def beat(limits: JobLimits, job: str, attempt: int) -> Call[Beat]:
+    """Renew the lease."""
+    arguments = (checked_job(job), attempt, _ms(limits.lease_s))
+    return Call(script("beat"), arguments, _beat)
+
+
+def progress(limits: JobLimits, job: str, attempt: int, counts: tuple[int, int, int]) -> Call[Beat]:
+    """Renew the lease and tell done, failed, total."""
+    arguments = (checked_job(job), attempt, _ms(limits.lease_s), *counts)
+    return Call(script("beat"), arguments, _beat)
+
+
+def finish(
+    job: str,
+    attempt: int,
+    status: Status,
+    error: Mapping[str, Any] | None,
+    counts: tuple[int, int, int] | None,
+) -> Call[bool]:
+    """End the job; false when this attempt does not hold it any more."""
+    if not status.ended:
+        raise ValueError(f"{status} is no end")
+    text = json.dumps(error) if error else ""
+    return Call(script("finish"), (checked_job(job), attempt, status, text, *(counts or ())), bool)
+
+
+def release(job: str, attempt: int) -> Call[bool]:
+    """Give the job back: running → queued."""
+    return Call(script("release"), (checked_job(job), attempt), bool)
+
+
+def spread(job: str, attempt: int, children: int) -> Call[bool]:
+    """From now on the job ends when its children have."""
+    return Call(script("spread"), (checked_job(job), attempt, children), bool)
+
+
+def cancel(limits: JobLimits, job: str) -> Call[Status | None]:
+    """Queued → cancelled, running → cancelling; the status after it."""
+    arguments = (checked_job(job), _ms(limits.lease_s))
+    return Call(
+        script("cancel"), arguments, lambda answer: Status(answer.decode()) if answer else None
+    )
+
+
+def retry(limits: JobLimits, job: str, new: str) -> Call[bool]:
+    """A new job with the order of an ended one."""
+    arguments = (checked_job(job), checked_job(new), limits.max_queued)
+    return Call(script("retry"), arguments, lambda answer: answer == b"accepted")
+
+
+def delete(job: str) -> Call[bool]:
+    """Forget an ended job."""
+    return Call(script("delete"), (checked_job(job),), bool)
+
+
+def reconcile(limits: JobLimits) -> Call[Chores]:
+    """Set right what lost workers and lost messages left behind."""
+    lost = WorkLost(
+        f"The job cost {limits.attempts} workers and was given up.",
+        hint="Send the structures in smaller parts to find the one that does this.",
+    )
+    arguments = (limits.attempts, limits.max_kept, json.dumps(lost.as_dict()), BATCH)
+    return Call(script("reconcile"), arguments, _chores)
+
+
+def page(
+    owner: str | None,
+    cursor: str | None,
+    span: tuple[float | None, float | None],
+    limit: int,
+    filters: Mapping[str, str],
+) -> Call[Page]:
+    """Jobs of an owner (or of everyone), newest first, from the cursor on."""
+    index = f"mp:jobs:{checked_name(owner)}" if owner else "mp:jobs"
+    since, until = span
+    start = f"({checked_job(cursor)}" if cursor else "+"
+    if not cursor and until is not None:
+        start = f"(job_{time_part(until)}"
+    stop = f"[job_{time_part(since)}" if since is not None else "-"
+    arguments = (index, start, stop, SCAN, limit, json.dumps(dict(filters)))
+    return Call(script("list"), arguments, _page)
+
+
+def alive(queue: Queue, worker: str) -> Call[bool]:
+    """Say that this worker process lives."""
+    return Call(script("alive"), (queue, checked_name(worker)), bool)
+
+
+def health() -> Call[Health]:
+    """The broker's state and counters."""
+    return Call(script("health"), (SILENT_MS, *Queue), _health)
+
+
+def events_of(answer: Any) -> list[Event]:
+    """What XREAD found in one stream; its shape differs with the protocol."""
+    if not answer:
+        return []
+    streams = (
+        list(answer.values()) if isinstance(answer, dict) else [stream[1] for stream in answer]
+    )
+    entries = streams[0]
+    if (
+        entries
+        and isinstance(entries[0], list)
+        and entries[0]
+        and isinstance(entries[0][0], tuple | list)
+    ):
+        entries = entries[0]
+    return [_event(entry[0], entry[1]) for entry in entries]
+
+
+def ids_of(answer: Any) -> list[str]:
+    """What BLMPOP took from a list of job ids."""
+    return [job.decode() for job in answer[1]] if answer else []
+
+
+def last_event(job: Job) -> Event:
+    """The end as an event, for a job whose stream is gone already."""
+    data = {"status": job.status, "done": job.done, "failed": job.failed, "total": job.total}
+    return Event(f"{int((job.finished_at or 0) * 1000)}-0", "done", data)
+
+
+def _event(identity: bytes, fields: Mapping[bytes, bytes]) -> Event:
+    return Event(identity.decode(), fields[b"event"].decode(), json.loads(fields[b"data"]))
+
+
+def _beat(answer: bytes) -> Beat:
+    return Beat(answer.decode())
+
+
+def _chores(answer: Sequence[Sequence[bytes]]) -> Chores:
+    publish, forget = answer
+    pairs = zip(publish[::2], publish[1::2], strict=True)
+    return Chores(
+        [(job.decode(), Task(kind.decode())) for job, kind in pairs],
+        [job.decode() for job in forget],
+    )
+
+
+def _page(answer: Sequence[Any]) -> Page:
+    rows = zip(answer[1::2], answer[2::2], strict=True)
+    jobs = [job_of(job.decode(), fields_of(flat)) for job, flat in rows]
+    return Page(jobs, answer[0].decode() or None)
+
+
+def _health(answer: Sequence[Any]) -> Health:
+    alive_counts, queued, running, lanes, full, persistence, memory, counters = answer
+    disk, ram = _info(persistence), _info(memory)
+    persistent = disk.get("aof_enabled") == "1" and disk.get("aof_last_write_status") == "ok"
+    return Health(
+        workers=dict(zip((str(queue) for queue in Queue), alive_counts, strict=True)),
+        queued=queued,
+        running=running,
+        waiting_graphs=lanes,
+        full=bool(full),
+        persistent=persistent,
+        memory_bytes=int(ram.get("used_memory", 0)),
+        counters={name: float(value) for name, value in fields_of(counters).items()},
+    )
+
+
+def _info(answer: bytes) -> dict[str, str]:
+    rows = (row.partition(":") for row in answer.decode().splitlines())
+    return {name: value for name, colon, value in rows if colon}
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,98 @@
+"""One file for all that came with a job: the bodies one after another, then a list of them."""
+
+import json
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+TAIL = struct.Struct("<Q8s")  # length of the list, magic
+MAGIC = b"mppack01"
+
+
+@dataclass(frozen=True, slots=True)
+class PackEntry:
+    """One file of an upload; `error` says why its bytes are not here."""
+
+    index: int
+    name: str
+    format: str | None
+    data: bytes
+    error: dict[str, Any] | None = None
+
+
+class PackWriter:
+    """Fills a pack while the files arrive; at most one is open at a time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._rows: list[dict[str, Any]] = []
+        self._open: dict[str, Any] | None = None
+        self._at = 0
+
+    @property
+    def count(self) -> int:
+        """Entries so far, the open one among them."""
+        return len(self._rows) + (self._open is not None)
+
+    def begin(self, name: str, format: str | None = None) -> None:  # noqa: A002 - the word of the API
+        """The next file starts."""
+        if self._open is not None:
+            raise ValueError("the entry before is still open")
+        self._open = {"name": name, "format": format, "at": self._at, "size": 0}
+
+    def write(self, chunk: bytes) -> int:
+        """More of the open file; returns its size so far."""
+        row = self._opened()
+        self._file.write(chunk)
+        self._at += len(chunk)
+        row["size"] += len(chunk)
+        return int(row["size"])
+
+    def end(self) -> None:
+        """The open file is complete."""
+        self._rows.append(self._opened())
+        self._open = None
+
+    def drop(self, error: dict[str, Any]) -> None:
+        """The open file was refused: it keeps its place and its name, its bytes go."""
+        row = self._opened()
+        self._file.seek(row["at"])
+        self._file.truncate()
+        self._at = row["at"]
+        self._rows.append({**row, "size": 0, "error": error})
+        self._open = None
+
+    def close(self) -> None:
+        """Write the list; the file itself stays its owner's."""
+        if self._open is not None:
+            raise ValueError("an entry is still open")
+        listed = json.dumps(self._rows, separators=(",", ":")).encode()
+        self._file.write(listed)
+        self._file.write(TAIL.pack(len(listed), MAGIC))
+
+    def _opened(self) -> dict[str, Any]:
+        if self._open is None:
+            raise ValueError("no entry is open")
+        return self._open
+
+
+def read_pack(path: Path) -> Iterator[PackEntry]:
+    """The entries in order. Raises: ValueError when the file is no whole pack."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        for index, row in enumerate(_listed(view)):
+            data = view[row["at"] : row["at"] + row["size"]]
+            yield PackEntry(index, row["name"], row["format"], data, row.get("error"))
+
+
+def _listed(view: mmap.mmap) -> list[dict[str, Any]]:
+    if len(view) < TAIL.size:
+        raise ValueError("not a pack: too short")
+    length, magic = TAIL.unpack(view[-TAIL.size :])
+    start = len(view) - TAIL.size - length
+    if magic != MAGIC or start < 0:
+        raise ValueError("not a whole pack")
+    rows: list[dict[str, Any]] = json.loads(view[start : -TAIL.size])
+    return rows

@@ -1,0 +1,175 @@
+"""A job's record as the rest of the project sees it, and how Redis' fields become one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from workers.contract import Task
+from workers.settings import WorkerSettings
+
+
+class Status(StrEnum):
+    """`queued → running → succeeded | failed | cancelled`; `running → cancelling → cancelled`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+
+class Beat(StrEnum):
+    """What a worker learns when it shows that it lives."""
+
+    OK = "ok"
+    CANCELLED = "cancelled"  # stop and finish as cancelled
+    LOST = "lost"  # somebody else has the job: write nothing more
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """The bounds that the scripts keep."""
+
+    lease_s: float = 10.0
+    attempts: int = 3  # workers a job may cost before it counts as poison
+    max_queued: int = 10_000
+    max_kept: int = 200_000  # ended jobs; beyond that the oldest go before their time
+
+    @classmethod
+    def of(cls, settings: WorkerSettings) -> "JobLimits":
+        """As the deployment has set them."""
+        return cls(
+            lease_s=settings.lease_s,
+            max_queued=settings.max_queued_jobs,
+            max_kept=settings.max_kept_jobs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be submitted; `order` is the JSON of the task's order."""
+
+    id: str
+    kind: Task
+    order: str
+    owner: str = "anyone"
+    label: str | None = None
+    request_id: str | None = None
+    models: tuple[str, ...] = ()
+    total: int = 0  # items, as far as they are known
+    direct: bool = False  # woken by the submit script itself, without a Celery message
+    answer_to: str | None = None  # the service that waits for the end
+    parent: str | None = None
+    ttl_s: int = 7 * 86_400  # kept this long after its end
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job's record; times are seconds since 1970 on the broker's clock."""
+
+    id: str
+    kind: Task
+    status: Status
+    owner: str
+    order: str
+    created_at: float
+    attempt: int
+    done: int = 0
+    failed: int = 0
+    total: int = 0
+    label: str | None = None
+    request_id: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: dict[str, Any] | None = None
+    parent: str | None = None
+    retry_of: str | None = None
+    models: tuple[str, ...] = ()
+    direct: bool = False
+
+
+Claim = Job  # what a successful claim returns: the record with the attempt that fences every write
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a job; `id` serves as SSE's Last-Event-ID."""
+
+    id: str
+    kind: str  # status, progress, metric, log, done
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs, newest first; `cursor` continues, none at the end."""
+
+    jobs: list[Job]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chores:
+    """What a reconcile leaves to its caller."""
+
+    publish: list[tuple[str, Task]] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)  # jobs whose files may go
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What readiness and metrics want to know of the broker, in one round trip."""
+
+    workers: dict[str, int]  # living worker processes of each queue
+    queued: int
+    running: int
+    waiting_graphs: int  # entries in the inference lanes
+    full: bool  # no new jobs are admitted
+    persistent: bool  # the append-only file is on and its last write went well
+    memory_bytes: int
+    counters: dict[str, float]
+
+
+def fields_of(flat: Sequence[bytes] | Mapping[Any, Any]) -> dict[str, str]:
+    """Redis' answer to HGETALL, whatever its shape."""
+    if isinstance(flat, Mapping):
+        return {name.decode(): value.decode() for name, value in flat.items()}
+    values = iter(flat)
+    return {name.decode(): value.decode() for name, value in zip(values, values, strict=True)}
+
+
+def job_of(job: str, fields: Mapping[str, str]) -> Job:
+    """The record behind the fields."""
+    return Job(
+        id=job,
+        kind=Task(fields["kind"]),
+        status=Status(fields["status"]),
+        owner=fields["owner"],
+        order=fields["order"],
+        created_at=int(fields["created"]) / 1000,
+        attempt=int(fields.get("attempt", 0)),
+        done=int(fields.get("done", 0)),
+        failed=int(fields.get("failed", 0)),
+        total=int(fields.get("total", 0)),
+        label=fields.get("label"),
+        request_id=fields.get("request"),
+        started_at=_seconds(fields.get("started")),
+        finished_at=_seconds(fields.get("finished")),
+        error=json.loads(fields["error"]) if fields.get("error") else None,
+        parent=fields.get("parent"),
+        retry_of=fields.get("retry_of"),
+        models=tuple(json.loads(fields["models"])) if fields.get("models") else (),
+        direct=fields.get("direct") == "1",
+    )
+
+
+def _seconds(milliseconds: str | None) -> float | None:
+    return int(milliseconds) / 1000 if milliseconds else None
