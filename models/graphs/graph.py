@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-HEADER = struct.Struct("<4sBxxxII")  # 16 bytes, so that the arrays stay aligned
+HEADER = struct.Struct("<4sBBxxII")  # 16 bytes, so that the arrays stay aligned
 MAGIC = b"mpg1"
 
 
@@ -19,6 +19,7 @@ class Graph:
     index: NDArray[np.int32]  # (E,) the neighbour's site
     distance: NDArray[np.float32]  # (E,) Å
     weight: NDArray[np.float32] | None = None  # (E,) 0…1; none: all 1
+    ambiguous: bool = False  # another order of equally far neighbours would give another graph
 
     @property
     def n_sites(self) -> int:
@@ -33,7 +34,7 @@ class Graph:
     def pack(self) -> bytes:
         """One byte string; `unpack` reads it without copying."""
         parts = [
-            HEADER.pack(MAGIC, self.weight is not None, self.n_sites, self.n_edges),
+            HEADER.pack(MAGIC, self.weight is not None, self.ambiguous, self.n_sites, self.n_edges),
             self.counts.tobytes(),
             self.index.tobytes(),
             self.distance.tobytes(),
@@ -45,7 +46,7 @@ class Graph:
 
 def unpack(packed: bytes) -> Graph:
     """The graph that `Graph.pack` wrote."""
-    magic, weighted, sites, edges = HEADER.unpack_from(packed)
+    magic, weighted, ambiguous, sites, edges = HEADER.unpack_from(packed)
     if magic != MAGIC:
         raise ValueError(f"not a packed graph: starts with {magic!r}")
     at = HEADER.size
@@ -55,4 +56,5 @@ def unpack(packed: bytes) -> Graph:
     at += 4 * edges
     weight = np.frombuffer(packed, np.float32, edges, at) if weighted else None
     at += 4 * edges if weighted else 0
-    return Graph(np.frombuffer(packed, np.uint8, sites, at), counts, index, distance, weight)
+    numbers = np.frombuffer(packed, np.uint8, sites, at)
+    return Graph(numbers, counts, index, distance, weight, bool(ambiguous))
