@@ -65,6 +65,11 @@ class PackWriter:
         self._rows.append({**row, "size": 0, "error": error})
         self._open = None
 
+    def read_as(self, format: str) -> None:  # noqa: A002
+        """Every entry so far that names no format of its own takes this one."""
+        for row in self._rows:
+            row["format"] = row["format"] or format
+
     def close(self) -> None:
         """Write the list; the file itself stays its owner's."""
         if self._open is not None:
