@@ -135,6 +135,12 @@ class UnknownModel(InputError):
     code = "unknown_model"
 
 
+class WrongUnit(InputError):
+    """A unit that the property does not have."""
+
+    code = "wrong_unit"
+
+
 class MixedModels(InputError):
     """Models of one call that take different inputs."""
 
