@@ -1,0 +1,101 @@
+"""`matprop jobs`: what runs and what ran."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli import show
+
+if TYPE_CHECKING:
+    from service.schemas.job import JobView
+
+app = typer.Typer(help="List, follow and cancel jobs.", invoke_without_command=True)
+JobId = Annotated[str, typer.Argument(help="For example job_01JD3Q5T8Z6M4W2K7N9V1X3B5C.")]
+
+
+@app.callback()
+def jobs(context: typer.Context) -> None:
+    """List, follow and cancel jobs."""
+    if context.invoked_subcommand is None:
+        list_jobs()
+
+
+@app.command("list")
+def list_jobs(
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    status: Annotated[str | None, typer.Option(help="For example `running`.")] = None,
+    label: Annotated[str | None, typer.Option(help="The word given with the job.")] = None,
+) -> None:
+    """The newest jobs."""
+    from service.client import Client
+
+    with Client() as client:
+        found = client.jobs(limit=limit, status=status, label=label)
+    head = ("job", "kind", "status", "done", "created", "models", "label")
+    print(show.table(head, [row_of(one) for one in found]), end="")
+
+
+def row_of(job: "JobView") -> tuple[str, ...]:
+    """A job in one line."""
+    done = f"{job.progress.done}/{'?' if job.progress.total is None else job.progress.total}"
+    if job.progress.failed:
+        done += f" ({job.progress.failed} failed)"
+    created = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return job.id, job.kind, job.status, done, created, ", ".join(job.models), job.label or ""
+
+
+@app.command("show")
+def show_job(job: JobId) -> None:
+    """Where a job stands."""
+    from service.client import Client
+
+    with Client() as client:
+        print(client.job(job).model_dump_json(indent=2, exclude_none=True))
+
+
+@app.command("watch")
+def watch_job(job: JobId) -> None:
+    """Follow a job to its end."""
+    from service.client import Client
+
+    with Client() as client:
+        for event in client.events(job):
+            told = ", ".join(
+                f"{key} {value}" for key, value in event.data.items() if value is not None
+            )
+            print(f"{event.kind}: {told}", flush=True)
+        ended = client.job(job)
+    if ended.status != "succeeded":
+        if ended.error:
+            print(f"{ended.error.detail} [{ended.error.code}]", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command("results")
+def results_of_job(
+    job: JobId,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole records as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One row a number.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write to a file: .json, .jsonl or .csv.")
+    ] = None,
+) -> None:
+    """The records of a prediction, waiting for its end: picks up what was interrupted."""
+    from service.cli.predict import finish
+    from service.client import Client
+
+    form = show.chosen_form(as_json=as_json, as_csv=as_csv, as_table=False, out=out)
+    with Client() as client, show.progress_bar() as progress:
+        records = client.resume(job, progress)
+    finish(records, form, out)
+
+
+@app.command("cancel")
+def cancel_job(job: JobId) -> None:
+    """Ask a job to end; what it has done so far stays."""
+    from service.client import Client
+
+    with Client() as client:
+        print(f"{job} is {client.cancel(job).status}")

@@ -1,0 +1,70 @@
+"""The command `matprop`."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from service.cli import jobs, keys, models, predict, up
+
+app = typer.Typer(
+    name="matprop",
+    help="Materials properties from crystal structures.\n\n"
+    "Start a service with `matprop up`; then, in another terminal, "
+    "`matprop predict *.cif --model formation-energy`.\n\n"
+    "MATPROP_URL and MATPROP_KEY tell where the service is and who you are.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("predict")(predict.predict)
+app.command("up")(up.up)
+app.command("limits")(models.limits)
+app.add_typer(models.app, name="models")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
+
+
+def version(asked: bool) -> None:
+    """Tell the version and end."""
+    if asked:
+        from importlib.metadata import version as version_of
+
+        print(f"matprop {version_of('matprop')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """Options before the command's name."""
+    del asked
+
+
+def main() -> None:
+    """Run a command; expected faults become one message on stderr and status 1."""
+    from service.client_errors import ServiceError
+
+    try:
+        app()
+    except ServiceError as error:
+        fail(str(error))
+    except BrokenPipeError:  # `matprop … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def fail(text: str) -> None:
+    """One message, and status 1."""
+    print(f"matprop: {text}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

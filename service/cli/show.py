@@ -1,0 +1,149 @@
+"""How answers look: tables for people, JSON and CSV for programs."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from service.client import Progress, Records
+
+FORM_OF_SUFFIX = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
+COLUMNS = ("name", "formula", "n_sites", "model", "property", "value", "unit", "error", "detail")
+
+
+def chosen_form(*, as_json: bool, as_csv: bool, as_table: bool, out: Path | None) -> str:
+    """The one form asked for, by flag or by the file's ending."""
+    asked = [name for name, on in (("json", as_json), ("csv", as_csv), ("table", as_table)) if on]
+    if len(asked) > 1:
+        raise typer.BadParameter(f"choose one of {', '.join('--' + name for name in asked)}")
+    if asked:
+        return asked[0]
+    return FORM_OF_SUFFIX.get(out.suffix.lower(), "table") if out else "table"
+
+
+def write(records: "Records", form: str, out: Path | None) -> None:
+    """To the file, or to stdout."""
+    text = FORMS[form](records)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        raise typer.BadParameter(
+            f"cannot write {out}: {error.strerror}", param_hint="--out"
+        ) from error
+
+
+def as_json(records: "Records") -> str:
+    """One list of records."""
+    return json.dumps([record.to_dict() for record in records], indent=2, ensure_ascii=False) + "\n"
+
+
+def as_jsonl(records: "Records") -> str:
+    """One record a line."""
+    lines = [json.dumps(record.to_dict(), ensure_ascii=False) for record in records]
+    return "".join(line + "\n" for line in lines)
+
+
+def as_csv(records: "Records") -> str:
+    """One row a number."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records.rows())
+    return text.getvalue()
+
+
+def as_table(records: "Records") -> str:
+    """Columns for the eye."""
+    rows = [
+        (
+            row["name"],
+            row["formula"] or "",
+            number(row["value"]) if row["error"] is None else f"failed: {row['error']}",
+            "" if row["unit"] in (None, "1") else row["unit"],
+            row["property"] or "",
+            row["model"] or "",
+        )
+        for row in records.rows()
+    ]
+    return table(("name", "formula", "value", "unit", "property", "model"), rows, right=(2,))
+
+
+FORMS: dict[str, Callable[["Records"], str]] = {
+    "json": as_json,
+    "jsonl": as_jsonl,
+    "csv": as_csv,
+    "table": as_table,
+}
+
+
+def number(value: float | None) -> str:
+    """Enough digits to compare, few enough to read."""
+    return "–" if value is None else f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Aligned columns without frames; nothing is cut off, so that it can be piped."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = []
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip() + "\n")
+    return "".join(lines)
+
+
+def faults(records: "Records") -> None:
+    """What failed and what to know, one structure a paragraph, on stderr."""
+    for record in records:
+        told = [record.error] if record.error else []
+        told += [one.error for one in record.predictions if one.error and one.error not in told]
+        for error in told if record.status != "failed" else told[:1]:
+            place = f" ({error.place})" if error.place else ""
+            print(f"{record.name}{place}: {error.detail} [{error.code}]", file=sys.stderr)
+            if error.hint:
+                print(f"    {error.hint}", file=sys.stderr)
+        for warning in record.warnings:
+            print(f"{record.name}: note: {warning}", file=sys.stderr)
+    bad = sum(record.status == "failed" for record in records)
+    if bad and len(records) > 1:
+        print(f"{bad} of {len(records)} structures could not be predicted", file=sys.stderr)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[["Progress"], None] | None]:
+    """A bar on stderr when somebody looks at it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[bad]}"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task("predicting", total=None, bad="")
+
+        def tell(now: Any) -> None:
+            bad = f"{now.failed} failed" if now.failed else ""
+            bar.update(task, total=now.total, completed=now.done, bad=bad)
+
+        yield tell

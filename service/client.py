@@ -1,0 +1,300 @@
+"""matprop from Python: `Client().predict(["NaCl.cif"], model="formation-energy")`."""
+
+import math
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from service.client_errors import (
+    ServiceError,
+    Unreachable,
+)
+from service.client_follow import ENDED, Follower
+from service.client_inputs import Source, chunks_of, sources_of
+from service.client_records import Event, Progress, Record, Records
+from service.client_transport import Transport
+from service.schemas.job import JobView
+from service.schemas.key import KeyView
+from service.schemas.model import ModelSummary, ModelVersion, ModelView
+
+__all__ = ["Client", "Event", "Progress", "Record", "Records", "ServiceError"]
+
+IN_FLIGHT = 4
+SMALL_CALL = 8  # up to here one request is the fastest
+MOST_A_CALL = 500
+CALL_BYTES = 32_000_000
+POST_WAIT_S = 10
+
+OnProgress = Callable[[Progress], None]
+
+
+class Client:
+    """One method a thing to ask for; use it with `with`, or call `close`."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        patience_s: float = 120.0,
+        **fakes: Any,
+    ) -> None:
+        """Where (`MATPROP_URL`) and who (`MATPROP_KEY`); broken connections are retried so long."""
+        self._transport = Transport(url, key, patience_s, **fakes)
+        self._follower = Follower(self._transport)
+        self._bounds: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """The service's address."""
+        return self._transport.url
+
+    # Predictions
+
+    def predict(
+        self,
+        structures: Any,
+        model: str | Sequence[str] | None = None,
+        *,
+        models: Sequence[str] = (),
+        include: Iterable[str] = (),
+        disorder: str = "refuse",
+        primitive: bool = False,
+        format: str | None = None,  # noqa: A002 (the name it has everywhere)
+        label: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> Records:
+        """One record a structure, in their order; one that cannot be predicted says why in its record.
+
+        Structures are paths, folders, texts, pymatgen or ASE objects, or pairs (name, any of these).
+        Many are sent in several calls; a broken connection is picked up where it broke.
+        Raises ServiceError.
+        """
+        named = [model] if isinstance(model, str) else [*(model or ()), *models]
+        sources = sources_of(structures)
+        form = {
+            "model": named,
+            "include": sorted({str(one) for one in include}),
+            "disorder": disorder,
+            "primitive": "true" if primitive else "false",
+        }
+        form |= {key: value for key, value in (("format", format), ("label", label)) if value}
+        call = Call(self._follower, form, progress, len(sources))
+        return call.run(list(chunks_of(sources, self._most(len(sources)), CALL_BYTES)))
+
+    def submit(self, structures: Any, model: str | Sequence[str], **options: Any) -> str:
+        """Send one call and return its job's id at once; `resume` gives the records."""
+        named = [model] if isinstance(model, str) else list(model)
+        form = {"model": named} | options
+        body = self._follower.post(form, sources_of(structures), wait_s=0)
+        return str(body["job"])
+
+    def resume(self, job: str, progress: OnProgress | None = None) -> Records:
+        """The records of a job, waiting for its end. Raises JobFailed, JobCancelled."""
+        return self._follower.records(job, progress)
+
+    # Jobs
+
+    def jobs(self, *, limit: int = 50, **filters: str | None) -> list[JobView]:
+        """The newest jobs; filter by `status`, `kind`, `model`, `label`."""
+        query: dict[str, Any] = {key: value for key, value in filters.items() if value}
+        query["limit"] = min(limit, 100)
+        found: list[JobView] = []
+        path: str | None = "/v1/jobs"
+        while path and len(found) < limit:
+            page = self._transport.json("GET", path, params=query or None)
+            found.extend(JobView.model_validate(one) for one in page["jobs"])
+            path, query = page["links"].get("next"), {}
+        return found[:limit]
+
+    def job(self, job: str) -> JobView:
+        """Where a job stands."""
+        return self._follower.job(job)
+
+    def cancel(self, job: str) -> JobView:
+        """Ask a job to end; needless when it has ended."""
+        return JobView.model_validate(self._transport.json("POST", f"/v1/jobs/{job}/cancel"))
+
+    def retry(self, job: str) -> JobView:
+        """Run a failed job again."""
+        return JobView.model_validate(self._transport.json("POST", f"/v1/jobs/{job}/retry"))
+
+    def delete(self, job: str) -> None:
+        """Forget an ended job and its files."""
+        self._transport.json("DELETE", f"/v1/jobs/{job}")
+
+    def events(self, job: str) -> Iterator[Event]:
+        """A job's events as they come, to its end, over broken connections too."""
+        return self._follower.events(job)
+
+    # Models
+
+    def models(self) -> list[ModelSummary]:
+        """All models."""
+        body = self._transport.json("GET", "/v1/models")
+        return [ModelSummary.model_validate(one) for one in body["models"]]
+
+    def model(self, name: str) -> ModelView:
+        """One model with the cards of its versions."""
+        return ModelView.model_validate(self._transport.json("GET", f"/v1/models/{name}"))
+
+    def import_model(
+        self,
+        path: str | Path,
+        *,
+        name: str,
+        property: str | None = None,  # noqa: A002 (the name it has everywhere)
+        unit: str | None = None,
+        title: str | None = None,
+        classes: Sequence[str] = (),
+    ) -> ModelVersion:
+        """Make a checkpoint a model, for example a published CGCNN `.pth.tar`. Raises JobFailed."""
+        fields = {"name": name, "property": property, "unit": unit, "title": title}
+        form: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
+        if classes:
+            form["classes"] = list(classes)
+        source = Source(Path(path).name, Path(path))
+        body = self._follower.post(form, [source], wait_s=60, path="/v1/models", field="file")
+        if body.get("model") is None:
+            job = self._follower.wait(body["job"])
+            body = self._transport.json("GET", job.links.results or f"/v1/models/{name}")
+        return version_of(body)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let `name@alias` mean this version."""
+        self._transport.json("PUT", f"/v1/models/{name}/aliases/{alias}", json={"version": version})
+
+    # Keys, for administrators
+
+    def create_key(self, name: str, scopes: Sequence[str] = ("predict",), **quotas: Any) -> KeyView:
+        """A new key; its secret is in this answer only."""
+        given = {key: value for key, value in quotas.items() if value is not None}
+        order = {"name": name, "scopes": list(scopes), **given}
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        body = self._transport.json("POST", "/v1/keys", json=order, headers=headers)
+        return KeyView.model_validate(body)
+
+    def keys(self) -> list[KeyView]:
+        """All keys, without their secrets."""
+        body = self._transport.json("GET", "/v1/keys")
+        return [KeyView.model_validate(one) for one in body["keys"]]
+
+    def revoke_key(self, key_id: str) -> None:
+        """Let a key end."""
+        self._transport.json("DELETE", f"/v1/keys/{key_id}")
+
+    # The service itself
+
+    def limits(self) -> dict[str, Any]:
+        """Every bound of this service."""
+        return dict(self._transport.json("GET", "/v1/limits"))
+
+    def health(self) -> dict[str, Any]:
+        """Whether predictions can be made now, and what is missing if not."""
+        response = self._transport.http.get("/health/ready")
+        return dict(response.json())
+
+    def _most(self, total: int) -> int:
+        """Structures a call: a few calls keep all workers busy and show progress."""
+        return total if total <= SMALL_CALL else min(MOST_A_CALL, math.ceil(total / IN_FLIGHT))
+
+
+def version_of(body: Mapping[str, Any]) -> ModelVersion:
+    """The model version in the forms an answer can have."""
+    found = body.get("model") or body
+    if "card" not in found:  # a model with all its versions, the newest first
+        found = found["items"][0]
+    return ModelVersion.model_validate(found)
+
+
+class Call:
+    """One `predict`: its requests, some at a time, and their records in order."""
+
+    def __init__(
+        self, follower: Follower, form: dict[str, Any], progress: OnProgress | None, total: int
+    ) -> None:
+        self.follower = follower
+        self.form = form
+        self.progress = progress
+        self.total = total
+        self.done: dict[int, Progress] = {}
+        self.jobs: dict[int, str] = {}
+
+    def run(self, chunks: list[list[Source]]) -> Records:
+        """All records. Raises the first fault, after cancelling what still runs."""
+        if not chunks:
+            return Records()
+        if len(chunks) == 1:
+            return numbered([self.one(0, chunks[0])])
+        with ThreadPoolExecutor(IN_FLIGHT, "matprop") as pool:
+            calls = [pool.submit(self.one, *numbered_chunk) for numbered_chunk in enumerate(chunks)]
+            try:
+                first_fault(calls)
+            except BaseException as error:
+                for call in calls:
+                    call.cancel()
+                self.give_up(error)
+                raise
+            return numbered([call.result() for call in calls])
+
+    def one(self, number: int, chunk: list[Source]) -> Records:
+        """The records of one request, whether they come at once or later."""
+        wait_s = 1 if self.progress else POST_WAIT_S
+        body = self.follower.post(self.form, chunk, wait_s=wait_s)
+        self.jobs[number] = body["job"]
+        if body["status"] in ENDED and body.get("records"):
+            records = self.follower.pages(body)
+        else:
+            records = self.follower.records(body["job"], lambda now: self.tell(number, now))
+        failed = sum(record.status == "failed" for record in records)
+        self.tell(number, Progress(len(records), len(records), failed))
+        self.jobs.pop(number, None)
+        return records
+
+    def tell(self, number: int, now: Progress) -> None:
+        """Add one request's progress to the others'."""
+        self.done[number] = now
+        if self.progress is not None:
+            parts = list(self.done.values())
+            done = sum(part.done for part in parts)
+            total = max(self.total, done, sum(part.total for part in parts))
+            self.progress(Progress(done, total, sum(part.failed for part in parts)))
+
+    def give_up(self, error: BaseException) -> None:
+        """Cancel what runs on, unless it is only out of reach: then it can be resumed."""
+        if isinstance(error, Unreachable):
+            error.jobs = tuple(self.jobs.values())
+            return
+        for job in list(self.jobs.values()):
+            with suppress(ServiceError):
+                self.follower.transport.json("POST", f"/v1/jobs/{job}/cancel")
+
+
+def first_fault(calls: list[Future[Records]]) -> None:
+    """Wait for all, or for the first that fails."""
+    waiting = set(calls)
+    while waiting:
+        ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for call in ended:
+            call.result()
+
+
+def numbered(parts: Iterable[Records]) -> Records:
+    """One list with its own count."""
+    records = Records(record for part in parts for record in part)
+    for index, record in enumerate(records):
+        record.index = index
+    return records

@@ -1,0 +1,171 @@
+"""From what people have in hand to named file contents: paths, texts, pymatgen and ASE objects."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.client_errors import UnreadableInput
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
+SUFFIXES = (".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".xyz", ".extxyz", ".json", *ARCHIVES)
+BARE_NAMES = ("POSCAR", "CONTCAR")
+SINGLE = (str, bytes, os.PathLike, dict, tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to send; the content of a path is read when it is sent."""
+
+    name: str
+    content: bytes | Path
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it adds to a request."""
+        return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it holds many structures."""
+        return self.name.lower().endswith(ARCHIVES)
+
+    def read(self) -> bytes:
+        """The content."""
+        return self.content.read_bytes() if isinstance(self.content, Path) else self.content
+
+
+def sources_of(given: Any) -> list[Source]:
+    """Everything given, in order; one thing alone is taken as a list of one."""
+    things = [given] if is_single(given) else given
+    found: list[Source] = []
+    for thing in things:
+        found.extend(sources_of_one(thing, len(found)))
+    return found
+
+
+def is_single(given: Any) -> bool:
+    """Whether this is one structure and not a list of them; a structure iterates over its sites."""
+    if isinstance(given, tuple):
+        return len(given) == 2 and isinstance(given[0], str) and not is_file(given[0])
+    return isinstance(given, SINGLE) or is_pymatgen(given) or is_ase(given)
+
+
+def sources_of_one(thing: Any, number: int) -> Iterator[Source]:
+    """One thing can be a folder of many."""
+    if isinstance(thing, tuple) and len(thing) == 2:
+        name, content = thing
+        for source in sources_of_one(content, number):
+            yield Source(str(name), source.content)
+    elif isinstance(thing, os.PathLike) or (isinstance(thing, str) and "\n" not in thing):
+        yield from sources_of_path(Path(thing))
+    elif isinstance(thing, str):
+        yield Source(f"structure-{number + 1}", thing.encode())
+    elif isinstance(thing, bytes):
+        yield Source(f"structure-{number + 1}", thing)
+    elif isinstance(thing, dict):
+        yield Source(f"structure-{number + 1}.json", json.dumps(thing).encode())
+    elif is_pymatgen(thing):
+        yield Source(f"{thing.composition.reduced_formula}.json", from_pymatgen(thing))
+    elif is_ase(thing):
+        yield Source(f"{thing.get_chemical_formula()}.extxyz", from_ase(thing))
+    elif is_pymatgen(getattr(thing, "structure", None)):  # an entry that holds a structure
+        yield from sources_of_one(thing.structure, number)
+    else:
+        raise UnreadableInput(
+            f"cannot predict for a {type(thing).__module__}.{type(thing).__qualname__}: give a path, "
+            "the text of a file, a pymatgen Structure, an ASE Atoms, or a pair (name, any of these)"
+        )
+
+
+def sources_of_path(path: Path) -> Iterator[Source]:
+    """A file, or the structure files of a folder, its folders included, sorted."""
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if is_structure_file(file)]
+        if not files:
+            raise UnreadableInput(f"no structure files in {path}: looked for {', '.join(SUFFIXES)}")
+        yield from (Source(file.as_posix(), file) for file in files)
+    elif path.is_file():
+        yield Source(path.as_posix(), path)
+    else:
+        raise UnreadableInput(f"no such file: {path}")
+
+
+def is_structure_file(path: Path) -> bool:
+    """By name only, for folders."""
+    known = path.name.lower().endswith(SUFFIXES) or path.name.startswith(BARE_NAMES)
+    return known and not path.name.startswith(".") and path.is_file()
+
+
+def is_file(text: str) -> bool:
+    """Whether a text names a file that is there."""
+    try:
+        return "\n" not in text and Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_pymatgen(thing: Any) -> bool:
+    """A periodic structure of pymatgen, told without importing it."""
+    return all(hasattr(thing, name) for name in ("lattice", "sites", "composition"))
+
+
+def is_ase(thing: Any) -> bool:
+    """Atoms of ASE, told without importing it."""
+    return all(
+        hasattr(thing, name) for name in ("get_chemical_symbols", "get_pbc", "get_positions")
+    )
+
+
+def from_pymatgen(structure: Any) -> bytes:
+    """The JSON of pymatgen with what a prediction needs; shared and empty sites stay what they are."""
+    sites = [
+        {
+            "species": [
+                {"element": getattr(specie, "symbol", str(specie)), "occu": float(amount)}
+                for specie, amount in site.species.items()
+            ],
+            "abc": [float(x) for x in site.frac_coords],
+            "label": str(getattr(site, "label", "") or ""),
+        }
+        for site in structure.sites
+    ]
+    matrix = [[float(x) for x in row] for row in structure.lattice.matrix]
+    pbc = [bool(x) for x in getattr(structure.lattice, "pbc", (True, True, True))]
+    content = {
+        "@module": "pymatgen.core.structure",
+        "@class": "Structure",
+        "lattice": {"matrix": matrix, "pbc": pbc},
+        "sites": sites,
+    }
+    return json.dumps(content).encode()
+
+
+def from_ase(atoms: Any) -> bytes:
+    """Extended XYZ with every digit."""
+    cell = " ".join(repr(float(x)) for row in atoms.cell for x in row)
+    pbc = " ".join("T" if x else "F" for x in atoms.get_pbc())
+    lines = [str(len(atoms)), f'Lattice="{cell}" Properties=species:S:1:pos:R:3 pbc="{pbc}"']
+    for symbol, position in zip(atoms.get_chemical_symbols(), atoms.get_positions(), strict=True):
+        lines.append(" ".join([symbol, *(repr(float(x)) for x in position)]))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def chunks_of(sources: Iterable[Source], most: int, size_bytes: int) -> Iterator[list[Source]]:
+    """Cut for single requests, by number and by size; a file over the size travels alone."""
+    chunk: list[Source] = []
+    held = 0
+    for source in sources:
+        size = source.size_bytes
+        if chunk and (len(chunk) >= most or held + size > size_bytes or source.is_archive):
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(source)
+        held += size
+        if source.is_archive:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,109 @@
+"""Answers as a scientist uses them: a value by name, rows for a table."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.schemas.prediction import PredictionView, RecordView
+
+
+class Record(RecordView):
+    """The answer for one structure."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every model answered."""
+        return self.status == "succeeded"
+
+    def prediction(self, of: str | None = None) -> PredictionView:
+        """The prediction of a model (`name`, `name@3`) or of a property; needless with only one."""
+        found = [
+            one
+            for one in self.predictions
+            if of in (None, one.model, one.model.partition("@")[0], one.property)
+        ]
+        if len(found) == 1:
+            return found[0]
+        there = ", ".join(f"{one.model}/{one.property}" for one in self.predictions) or "none"
+        if self.error is not None and not found:
+            raise LookupError(f"{self.name}: {self.error.detail}")
+        what = "no prediction" if not found else "several predictions"
+        raise LookupError(f"{self.name}: {what} of {of!r}; there are: {there}")
+
+    def value(self, of: str | None = None) -> float | None:
+        """The number itself, in `unit(of)`; none when the model could not answer."""
+        if not self.predictions:
+            return None
+        return self.prediction(of).value
+
+    def unit(self, of: str | None = None) -> str:
+        """The unit of that number."""
+        return self.prediction(of).unit
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON would have it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One flat row a number; one row with the error when there is none."""
+        head = {"name": self.name, "formula": self.formula, "n_sites": self.n_sites}
+        for one in self.predictions:
+            wrong = one.error or self.error
+            yield head | {
+                "model": one.model,
+                "property": one.property,
+                "value": one.value,
+                "unit": one.unit,
+                "error": wrong.code if wrong and one.value is None else None,
+                "detail": wrong.detail if wrong and one.value is None else None,
+            }
+        if not self.predictions:
+            yield (
+                head
+                | dict.fromkeys(("model", "property", "value", "unit"))
+                | {
+                    "error": self.error.code if self.error else None,
+                    "detail": self.error.detail if self.error else None,
+                }
+            )
+
+
+class Records(list[Record]):
+    """The answers of one call, in the order of the structures."""
+
+    @property
+    def failed(self) -> "Records":
+        """Those without any answer."""
+        return Records(record for record in self if record.status == "failed")
+
+    def values(self, of: str | None = None) -> list[float | None]:
+        """One number a structure."""
+        return [record.value(of) for record in self]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Flat rows, ready for `pandas.DataFrame`."""
+        return [row for record in self for row in record.rows()]
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame of `rows`."""
+        import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+
+        return pd.DataFrame(self.rows())
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call is."""
+
+    done: int
+    total: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event of a job."""
+
+    id: str | None
+    kind: str
+    data: Mapping[str, Any]
