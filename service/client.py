@@ -237,10 +237,8 @@ class Call:
         """All records. Raises the first fault, after cancelling what still runs."""
         if not chunks:
             return Records()
-        if len(chunks) == 1:
-            return numbered([self.one(0, chunks[0])])
         with ThreadPoolExecutor(IN_FLIGHT, "matprop") as pool:
-            calls = [pool.submit(self.one, *numbered_chunk) for numbered_chunk in enumerate(chunks)]
+            calls = [pool.submit(self.one, number, chunk) for number, chunk in enumerate(chunks)]
             try:
                 first_fault(calls)
             except BaseException as error:
@@ -248,7 +246,7 @@ class Call:
                     call.cancel()
                 self.give_up(error)
                 raise
-            return numbered([call.result() for call in calls])
+            return numbered(call.result() for call in calls)
 
     def one(self, number: int, chunk: list[Source]) -> Records:
         """The records of one request, whether they come at once or later."""

@@ -44,7 +44,7 @@ class Follower:
             return dict(body_of(response))
         except InvalidRequest as refusal:
             if "records" in refusal.body and "job" in refusal.body:
-                return {"status": JobStatus.SUCCEEDED} | refusal.body
+                return refusal.body | {"status": JobStatus.SUCCEEDED}
             raise
 
     def job(self, job: str) -> JobView:
