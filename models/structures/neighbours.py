@@ -6,6 +6,7 @@ same that pymatgen's neighbour search computes, which is what makes a choice amo
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,18 @@ from scipy.spatial import cKDTree
 
 from models.structures.cells import Floats, Rows, inverse, product, reach_of, reduction
 
+try:
+    from models.structures import _near as compiled
+except ImportError:  # built without a compiler: the same bits, several times slower
+    compiled = None  # type: ignore[assignment]
+
 Ints = NDArray[np.int64]
 
 SAME_PLACE = 1e-8  # Å; a site is no neighbour of itself
 MARGIN = 1e-6  # Å; wider than rounding, narrower than any distance
 FIRST_GUESS = 1.25  # of the radius at which an even crystal has its neighbours
 ALL_PAIRS = 100_000  # above, a tree is quicker
+ALL_PAIRS_COMPILED = 1_000_000
 MANY_POINTS = 200_000  # above, another cell of the same lattice may need fewer
 
 
@@ -64,15 +71,41 @@ class Surroundings:
     """A crystal's sites, with as many images as a radius asks for."""
 
     def __init__(self, lattice: Floats, fractional: Floats) -> None:
-        self._rows: Rows = lattice.tolist()
-        back, self.volume = inverse(self._rows)
-        if np.abs(fractional).max() > 4:  # far outside its cell: bring it home
-            fractional = fractional - np.floor(fractional)
-        self.centres = product(fractional.T, self._rows)  # (3, N), Å
-        self._fractional = product(self.centres, back)  # (3, N)
-        self._wrapped = np.mod(self._fractional, 1)
-        self._home = product(self._wrapped, self._rows)  # (3, N), Å, inside the cell
-        self._reach = reach_of(back)
+        self._lattice = np.ascontiguousarray(lattice, np.float64)
+        self._given = np.ascontiguousarray(fractional, np.float64)
+
+    @cached_property
+    def centres(self) -> Floats:
+        """Where the sites are, as given.  # (3, N), Å"""
+        given = self._given
+        if np.abs(given).max() > 4:  # far outside its cell: bring it home
+            given = given - np.floor(given)
+        return product(given.T, self._rows)
+
+    @cached_property
+    def _rows(self) -> Rows:
+        rows: Rows = self._lattice.tolist()
+        return rows
+
+    @cached_property
+    def _back(self) -> tuple[Rows, float]:
+        return inverse(self._rows)
+
+    @cached_property
+    def _fractional(self) -> Floats:  # (3, N)
+        return product(self.centres, self._back[0])
+
+    @cached_property
+    def _wrapped(self) -> Floats:
+        return np.mod(self._fractional, 1)
+
+    @cached_property
+    def _home(self) -> Floats:  # (3, N), Å, inside the cell
+        return product(self._wrapped, self._rows)
+
+    @cached_property
+    def _reach(self) -> list[float]:
+        return reach_of(self._back[0])
 
     def points(self, radius: float) -> Points:
         """All that lies within the radius of any site, and some more."""
@@ -100,9 +133,38 @@ class Surroundings:
         return Points(product(image, self._rows) + self._home[:, site], site)
 
     def near(self, wanted: Wanted) -> Pairs:
-        """All pairs that are wanted; looks further only where the first guess was short."""
-        sites = self.centres.shape[1]
-        even = (3 * (wanted.count + 1) * self.volume / (4 * math.pi * sites)) ** (1 / 3)
+        """All pairs that are wanted."""
+        return self._near_compiled(wanted) or self._near_in_python(wanted)
+
+    def _near_compiled(self, wanted: Wanted) -> Pairs | None:
+        if compiled is None:
+            return None
+        how = (
+            wanted.count,
+            wanted.edge,
+            wanted.stretch,
+            wanted.beyond,
+            FIRST_GUESS,
+            ALL_PAIRS_COMPILED,
+        )
+        found = compiled.near(self._lattice, self._given, *how)
+        if found is None:  # a large cell
+            return None
+        centre, site, position, distance, last = found
+        edges = len(distance) // 8
+        points = Points(np.frombuffer(position).reshape(3, edges), np.frombuffer(site, np.int64))
+        return Pairs(
+            points,
+            np.frombuffer(centre, np.int64),
+            np.arange(edges),
+            np.frombuffer(distance),
+            np.frombuffer(last),
+        )
+
+    def _near_in_python(self, wanted: Wanted) -> Pairs:
+        """Looks further only where the first guess was short."""
+        sites, volume = len(self._given), self._back[1]
+        even = (3 * (wanted.count + 1) * volume / (4 * math.pi * sites)) ** (1 / 3)
         reach = min(wanted.edge, FIRST_GUESS * even * wanted.stretch + wanted.beyond)
         while True:
             points = self.points(reach)

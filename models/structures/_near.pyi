@@ -1,0 +1,12 @@
+def near(
+    lattice: object,
+    fractional: object,
+    count: int,
+    edge: float,
+    stretch: float,
+    beyond: float,
+    guess: float,
+    most: int,
+    /,
+) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
+    """Centres, sites, positions, distances of all pairs, and the last of each centre."""
