@@ -1,0 +1,209 @@
+"""The command `matprop` against a small real server."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli.main import app
+from service.cli.start import checked, shown
+from workers.supervisor import StartError
+
+JOB = "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"
+Run = Callable[..., Any]
+
+
+def record(index: int, name: str) -> dict[str, Any]:
+    if "bad" in name:
+        error = {
+            "code": "unreadable_structure",
+            "detail": "2 numbers where a position has 3",
+            "place": "line 14",
+            "hint": "write three numbers",
+        }
+        return {
+            "index": index,
+            "name": name,
+            "status": "failed",
+            "predictions": [],
+            "error": error,
+        }
+    prediction = {
+        "model": "fe@1",
+        "property": "formation-energy",
+        "value": -2.05,
+        "unit": "eV/atom",
+    }
+    return {
+        "index": index,
+        "name": name,
+        "formula": "NaCl",
+        "n_sites": 8,
+        "status": "succeeded",
+        "predictions": [prediction],
+        "warnings": ["deuterium was read as H"] if "odd" in name else [],
+    }
+
+
+MODELS = {
+    "models": [
+        {
+            "name": "fe",
+            "latest": 2,
+            "versions": [1, 2],
+            "aliases": {"prod": 1},
+            "title": "Formation energy",
+            "family": "crystal",
+            "origin": "released",
+            "properties": [{"property": "formation-energy", "unit": "eV/atom"}],
+            "metrics": {"test": {"mae": 0.0712}},
+            "links": {},
+        }
+    ]
+}
+
+
+class Service(BaseHTTPRequestHandler):
+    """Answers every POST of files with a record a file."""
+
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        names = re.findall(r'filename="([^"]*)"', content)
+        records = [record(i, Path(name).name) for i, name in enumerate(names)]
+        links = {"self": "", "job": "", "results": "", "events": ""}
+        self.answer({"job": JOB, "status": "succeeded", "records": records, "links": links})
+
+    def do_GET(self) -> None:
+        if self.path == "/v1/models":
+            self.answer(MODELS)
+        else:
+            self.answer({"code": "not_found", "detail": "there is nothing here"}, 404)
+
+    def answer(self, body: Any, status: int = 200) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setenv("MATPROP_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.cif", "b.cif", "bad.cif", "odd.cif"):
+        (tmp_path / name).write_text("data_x\n")
+
+    def one(*words: str, stdin: str | None = None) -> Any:
+        return CliRunner().invoke(app, list(words), input=stdin)
+
+    yield one
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_table_is_for_people(run: Run) -> None:
+    done = run("predict", "a.cif", "--model", "fe")
+    assert done.exit_code == 0
+    head, line = done.stdout.splitlines()
+    assert head.split() == ["name", "formula", "value", "unit", "property", "model"]
+    assert line.split() == ["a.cif", "NaCl", "-2.0500", "eV/atom", "formation-energy", "fe@1"]
+
+
+def test_json_is_the_whole_records(run: Run) -> None:
+    [one] = json.loads(run("predict", "a.cif", "-m", "fe", "--json").stdout)
+    assert one["predictions"][0]["value"] == -2.05
+
+
+def test_csv_has_one_row_a_number(run: Run) -> None:
+    done = run("predict", "a.cif", "b.cif", "-m", "fe", "--csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["name"] for row in rows] == ["a.cif", "b.cif"]
+    assert {row["unit"] for row in rows} == {"eV/atom"}
+
+
+def test_some_failed_is_status_1_and_said_file_by_file_on_stderr(run: Run) -> None:
+    done = run("predict", "a.cif", "bad.cif", "-m", "fe", "--csv")
+    assert done.exit_code == 1
+    assert "bad.cif (line 14): 2 numbers where" in done.stderr
+    assert "write three numbers" in done.stderr
+    assert "1 of 2 structures could not be predicted" in done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_warning_is_said_without_failing(run: Run) -> None:
+    done = run("predict", "odd.cif", "-m", "fe")
+    assert done.exit_code == 0
+    assert "deuterium was read as H" in done.stderr
+
+
+def test_patterns_and_folders_are_expanded(run: Run, tmp_path: Path) -> None:
+    assert len(json.loads(run("predict", "*.cif", "-m", "fe", "--json").stdout)) == 4
+    assert len(json.loads(run("predict", str(tmp_path), "-m", "fe", "--json").stdout)) == 4
+
+
+def test_a_structure_can_come_from_stdin(run: Run) -> None:
+    [one] = json.loads(run("predict", "-", "-m", "fe", "--json", stdin="data_x\n").stdout)
+    assert one["name"] == "stdin"
+
+
+def test_the_only_model_needs_no_name(run: Run) -> None:
+    done = run("predict", "a.cif")
+    assert done.exit_code == 0
+    assert "model: fe" in done.stderr
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_the_ending_of_the_file_tells_its_form(run: Run, tmp_path: Path, ending: str) -> None:
+    done = run("predict", "a.cif", "-m", "fe", "--out", f"out.{ending}")
+    assert done.exit_code == 0
+    start = {"csv": "name,", "json": "[\n", "jsonl": '{"index"'}[ending]
+    assert (tmp_path / f"out.{ending}").read_text().startswith(start)
+
+
+def test_two_forms_at_once_are_wrong_usage(run: Run) -> None:
+    assert run("predict", "a.cif", "-m", "fe", "--json", "--csv").exit_code == 2
+
+
+def test_models_are_listed_with_what_they_predict(run: Run) -> None:
+    told = run("models").stdout
+    assert "formation-energy in eV/atom" in told
+    assert "mae 0.0712" in told
+    assert "@prod = 1" in told
+
+
+def test_a_new_key_is_long_and_never_the_same(run: Run) -> None:
+    first, second = run("keys", "new").stdout, run("keys", "new").stdout
+    assert first != second
+    assert len(first.strip()) > 40
+
+
+def test_a_bad_setting_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATPROP_BATCH_EDGES", "many")
+    with pytest.raises(StartError, match="MATPROP_BATCH_EDGES"):
+        checked({})
+
+
+def test_an_address_others_reach_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MATPROP_ADMIN_KEY", raising=False)
+    with pytest.raises(StartError, match=r"MATPROP_ADMIN_KEY=\$\(matprop keys new\)"):
+        checked({"host": "0.0.0.0"})
+    monkeypatch.setenv("MATPROP_ADMIN_KEY", "mp_0123456789abcdef")
+    assert checked({"host": "0.0.0.0"}).admin_key is not None
+
+
+def test_a_brokers_password_is_not_shown() -> None:
+    assert shown("redis://me:secret@host:6379/0") == "redis://me:…@host:6379/0"
