@@ -101,6 +101,14 @@ class Catalogue:
         kept = {**self.aliases(name), alias: version}
         _write(folder / ALIASES, json.dumps(kept, indent=1, sort_keys=True).encode())
 
+    def drop_alias(self, name: str, alias: str) -> bool:
+        """Forget an alias; false when there was none. Raises: UnknownModel."""
+        kept = self.aliases(name)
+        if kept.pop(alias, None) is None:
+            return False
+        _write(self._folders[-1] / name / ALIASES, json.dumps(kept, indent=1, sort_keys=True).encode())
+        return True
+
     def warnings(self) -> dict[str, str]:
         """Models that are passed over because their files are damaged, with the reason."""
         return dict(self._fresh().damaged)
