@@ -1,0 +1,241 @@
+"""Writes docs/reference from the code: `python -m service.cli.reference`; a test keeps them equal."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
+NOTICE = "<!-- Written from the code by `make reference`; change it there. -->\n"
+
+
+def configuration() -> str:
+    """Every setting of a deployment, of a graph and of a network."""
+    from models.settings import GraphSettings, NetworkSettings
+    from service.settings import ServiceSettings
+    from workers.settings import WorkerSettings
+
+    shared = set(WorkerSettings.model_fields)
+    door = {name: one for name, one in ServiceSettings.model_fields.items() if name not in shared}
+    return "\n".join(
+        [
+            "# Configuration",
+            "",
+            NOTICE,
+            "All settings are environment variables, read once when a process starts. A bad value",
+            "refuses the start and names the variable. `matprop up` hands its environment on to",
+            "every process it starts; its options `--host`, `--port` and `--state` come first.",
+            "",
+            "## Service and workers",
+            "",
+            *settings_table(WorkerSettings.model_fields.items()),
+            "",
+            "## Service only",
+            "",
+            *settings_table(door.items()),
+            "",
+            "## Client and command line",
+            "",
+            *table(
+                ("variable", "default", "meaning"),
+                [
+                    ("`MATPROP_URL`", "`http://127.0.0.1:8000`", "Address of the service."),
+                    ("`MATPROP_KEY`", "none", "Your API key; needless on a service without keys."),
+                ],
+            ),
+            "",
+            "## What a model's card sets",
+            "",
+            "These travel with the model, in its card; a deployment does not change them.",
+            "",
+            "### Graph",
+            "",
+            *fields_table(GraphSettings),
+            "",
+            "### Network",
+            "",
+            *fields_table(NetworkSettings),
+            "",
+        ]
+    )
+
+
+def errors() -> str:
+    """Every code a caller can meet."""
+    from models.errors import error_classes
+    from service.problems import codes
+
+    known = codes()
+    rows = [
+        (f"`{code}`", str(status), title, cure)
+        for code, (status, title, cure) in sorted(
+            known.items(), key=lambda item: (item[1][0], item[0])
+        )
+    ]
+    rows += [
+        (f"`{code}`", "", (cls.__doc__ or "").strip(), "")
+        for code, cls in sorted(error_classes().items())
+        if code not in known
+    ]
+    return "\n".join(
+        [
+            "# Errors",
+            "",
+            NOTICE,
+            "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`, the",
+            "`detail` in words, a `hint` that helps, the `request_id`, and `errors[]` with the file",
+            "and the place where there is one. The same codes stand in the record of a single",
+            "structure, where the status is that of the whole call. Codes never change their",
+            "meaning; test for them, not for the words.",
+            "",
+            "429 and 503 carry `Retry-After` in seconds; the Python client and the command line wait",
+            "so long and try again by themselves. No bad input ever gives a 5xx.",
+            "",
+            *table(("code", "status", "meaning", "what helps"), rows),
+            "",
+        ]
+    )
+
+
+def command_line() -> str:
+    """Every command with its options."""
+    from service.cli.main import app
+
+    command = typer.main.get_command(app)
+    return "\n".join(
+        [
+            "# Command line",
+            "",
+            NOTICE,
+            "Status 0: done. 1: something failed, told on stderr. 2: wrong usage.",
+            "",
+            *commands(command, "matprop"),
+        ]
+    )
+
+
+def commands(command: Any, path: str) -> Iterator[str]:
+    """A command and those under it."""
+    children = getattr(command, "commands", {})
+    if not children:
+        yield from one_command(command, path)
+    for name, child in children.items():
+        yield from commands(child, f"{path} {name}")
+
+
+def one_command(command: Any, path: str) -> Iterator[str]:
+    """A heading, what it does, and a row an option."""
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = [one for one in command.params if one.param_type_name == "option"]
+    yield from (f"## {path}", "", f"`{' '.join([path, *map(placeholder, arguments)])}`", "")
+    yield from ((command.help or "").strip(), "")
+    rows = [(f"`{placeholder(one)}`", "", one.help or "") for one in arguments]
+    rows += [
+        (", ".join(f"`{name}`" for name in one.opts), default_of(one), one.help or "")
+        for one in options
+        if "--help" not in one.opts
+    ]
+    if rows:
+        yield from (*table(("option", "default", "meaning"), rows), "")
+
+
+def placeholder(argument: Any) -> str:
+    """A positional argument as usage lines show it."""
+    return str(argument.name).upper() + ("…" if argument.nargs == -1 else "")
+
+
+def default_of(option: Any) -> str:
+    """As the reader would type it."""
+    shown = option.show_default if isinstance(option.show_default, str) else option.default
+    return "" if shown in (None, "", False, [], ()) or callable(shown) else f"`{shown}`"
+
+
+def api() -> str:
+    """Every address of the service in a line; the whole contract is openapi.yaml."""
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
+    contract = yaml.safe_load((DOCS.parents[1] / "openapi.yaml").read_text("utf-8"))
+    rows = [
+        (f"`{method.upper()} {path}`", about.get("summary", ""))
+        for path, item in contract["paths"].items()
+        for method, about in item.items()
+        if method in ("get", "post", "put", "delete", "patch")
+    ]
+    return "\n".join(
+        [
+            "# HTTP API",
+            "",
+            NOTICE,
+            "The contract is [openapi.yaml](../../openapi.yaml); a running service shows it at",
+            "`/docs`. Changes under `/v1` only ever add.",
+            "",
+            *table(("call", "what it does"), rows),
+            "",
+            "**Waiting.** `Prefer: wait=10` waits up to 10 s for the answer; without it a POST waits",
+            "a few seconds. What is not done in time answers 202 with the job's address in",
+            "`Location`. `Prefer: respond-async` does not wait at all.",
+            "",
+            "**Doing it once.** `Idempotency-Key` on a POST makes it safe to send again: the same key",
+            "and body give the same answer for 24 h.",
+            "",
+            "**Pages.** Lists take `limit` and `cursor`; `links.next` is the next page.",
+            "",
+            "**Names of models.** `name` is the newest version, `name@3` that version, `name@prod`",
+            "what the alias points to. Answers always tell the version.",
+            "",
+        ]
+    )
+
+
+def settings_table(fields: Iterable[tuple[str, FieldInfo]]) -> list[str]:
+    """A row a variable."""
+    rows = [
+        (f"`MATPROP_{name.upper()}`", default_text(field), field.description or "")
+        for name, field in fields
+    ]
+    return table(("variable", "default", "meaning"), rows)
+
+
+def fields_table(model: type[BaseModel]) -> list[str]:
+    """A row a field."""
+    rows = [
+        (f"`{name}`", default_text(field), field.description or "")
+        for name, field in model.model_fields.items()
+    ]
+    return table(("option", "default", "meaning"), rows)
+
+
+def default_text(field: FieldInfo) -> str:
+    """The default as one would write it."""
+    value = getattr(field.default, "value", field.default)
+    return "none" if value in (None, "") else f"`{value}`"
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "errors.md": errors,
+    "cli.md": command_line,
+    "api.md": api,
+}
+
+
+def main() -> None:
+    """Write them all."""
+    DOCS.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), "utf-8")
+        print(DOCS / name, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
