@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from service.client_errors import InvalidRequest, JobCancelled, JobFailed
+from service.client_errors import JobCancelled, JobFailed, Problem, Unavailable
 from service.client_inputs import Source
 from service.client_records import Event, Progress, Record, Records
 from service.client_transport import Transport, body_of
@@ -42,7 +42,7 @@ class Follower:
                 "POST", path, headers=headers, data=form, files=files, answer_s=wait_s + 30.0
             )
             return dict(body_of(response))
-        except InvalidRequest as refusal:
+        except Problem as refusal:
             if "records" in refusal.body and "job" in refusal.body:
                 return refusal.body | {"status": JobStatus.SUCCEEDED}
             raise
@@ -89,14 +89,17 @@ class Follower:
         broken = 0
         while True:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+            news = False
             try:
                 with self.transport.stream(f"/v1/jobs/{job}/events", headers) as response:
                     for event in parsed(response.iter_lines()):
-                        broken, last = 0, event.id or last
+                        broken, news, last = 0, True, event.id or last
                         yield event
                         if event.kind == "done":
                             return
-            except httpx2.TransportError:
+                if not news and self.job(job).status in ENDED:
+                    return  # nothing more can come
+            except (httpx2.TransportError, Unavailable):
                 broken += 1
                 if broken > 5:
                     raise

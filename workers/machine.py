@@ -25,8 +25,8 @@ def programs(
     for queue, processes in (("infer", 1), ("parse", parse_workers), ("train", 1)):
         argv = [*python, "celery", "-A", "workers.app", "worker", "-Q", queue]
         argv += ["-c", str(processes), "-n", f"{queue}-{os.getpid()}@%h", "--loglevel", "INFO"]
-        found.append(Program(queue, tuple(argv), environment, 8.0))
-    found.append(Program("service", (*python, "service"), environment, 8.0, 2))
+        found.append(Program(queue, tuple(argv), environment, 10.0))
+    found.append(Program("service", (*python, "service"), environment, 10.0, 2))
     return found
 
 
