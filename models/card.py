@@ -13,7 +13,9 @@ CARD_FORMAT = 1
 class Target(Frozen):
     """One property that a model answers with."""
 
-    property: str = Field(description="The property's name, for example `formation-energy-per-atom`.")
+    property: str = Field(
+        description="The property's name, for example `formation-energy-per-atom`."
+    )
     unit: str = Field(description="Its unit, spelled out; `1` when it has none.")
     mean: float = Field(0.0, description="The normaliser: value = mean + std × output.")
     std: float = Field(1.0, gt=0)
@@ -27,7 +29,9 @@ class TrainingRecord(Frozen):
     citation: str | None = None
     licence: str | None = None
     split: str | None = Field(None, description="How the rows were split.")
-    rows: dict[str, int] = Field(default_factory=dict, description="Rows per part: train, val, test.")
+    rows: dict[str, int] = Field(
+        default_factory=dict, description="Rows per part: train, val, test."
+    )
     seed: int | None = None
     settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
     duration_s: float | None = None
@@ -46,13 +50,17 @@ class Card(Frozen):
     origin: Literal["released", "imported", "trained"]
     targets: tuple[Target, ...] = Field(min_length=1)
     classes: tuple[str, ...] | None = Field(
-        None, description="Names of the classes; the answer of a classifier is the probability of the last one."
+        None,
+        description="Names of the classes; the answer of a classifier is the probability of the last one.",
     )
     graph: GraphSettings
     network: NetworkSettings
-    elements_sha256: str = Field(description="Hash of the element table the network was trained with.")
+    elements_sha256: str = Field(
+        description="Hash of the element table the network was trained with."
+    )
     elements_seen: tuple[int, ...] | None = Field(
-        None, description="Atomic numbers in the training data; none when unknown (a published checkpoint)."
+        None,
+        description="Atomic numbers in the training data; none when unknown (a published checkpoint).",
     )
     training: TrainingRecord | None = None
     metrics: dict[str, dict[str, float]] = Field(

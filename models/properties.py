@@ -10,12 +10,12 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "formation-energy-per-atom": ("eV/atom", "meV/atom", "kJ/mol"),
     "energy-per-atom": ("eV/atom", "meV/atom", "kJ/mol"),
     "energy-above-hull": ("eV/atom", "meV/atom"),
-    "heat-of-formation": ("eV", "eV/atom"),
-    "band-gap": ("eV",),
-    "fermi-energy": ("eV",),
-    "bulk-modulus": ("GPa",),
+    "heat-of-formation": ("eV", "eV/atom", "meV/atom", "kJ/mol"),
+    "band-gap": ("eV", "meV"),
+    "fermi-energy": ("eV", "meV"),
+    "bulk-modulus": ("GPa", "log10(GPa)"),
     "bulk-modulus-log": ("log10(GPa)",),
-    "shear-modulus": ("GPa",),
+    "shear-modulus": ("GPa", "log10(GPa)"),
     "shear-modulus-log": ("log10(GPa)",),
     "poisson-ratio": ("1",),
     "refractive-index": ("1",),
@@ -24,10 +24,26 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "phonon-peak": ("1/cm", "THz", "meV"),
     "heat-capacity": ("J/(mol K)", "eV/K"),
     "metal-probability": ("probability",),
-    "semi-metal-probability": ("probability",),
 }
-UNITS: frozenset[str] = frozenset(unit for units in PROPERTIES.values() for unit in units)
+SPELLINGS: dict[str, str] = {
+    "ev": "eV",
+    "mev": "meV",
+    "ev/atom": "eV/atom",
+    "mev/atom": "meV/atom",
+    "ev per atom": "eV/atom",
+    "gpa": "GPa",
+    "log(gpa)": "log10(GPa)",
+    "log10(gpa)": "log10(GPa)",
+    "log10 gpa": "log10(GPa)",
+    "cm^-1": "1/cm",
+    "cm-1": "1/cm",
+    "thz": "THz",
+    "dimensionless": "1",
+    "none": "1",
+    "": "1",
+}
 NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+UNIT = re.compile(r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,38}[^\s\x00-\x1f\x7f])?$")
 
 
 def default_unit(name: str) -> str | None:
@@ -36,25 +52,34 @@ def default_unit(name: str) -> str | None:
     return units[0] if units else None
 
 
-def check_unit(name: str, unit: str) -> None:
-    """Known properties have their own units, any other property has any known unit.
+def property_name(text: str) -> str:
+    """A property's name in its one spelling. Raises: InputError."""
+    name = re.sub(r"[\s_]+", "-", text.strip()).lower()
+    if NAME.fullmatch(name):
+        return name
+    raise InputError(
+        f"{text[:80]!r} is no name of a property",
+        expected="at most 63 letters, digits and hyphens",
+        got=repr(text[:80]),
+        hint="known are " + ", ".join(PROPERTIES),
+    )
 
-    Raises: WrongUnit, InputError for a name that is none.
+
+def check_unit(name: str, unit: str) -> str:
+    """The unit in its one spelling; known properties have their own units, others any.
+
+    Raises: WrongUnit.
     """
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"{name[:80]!r} is no name of a property",
-            expected="lower-case letters, digits and hyphens",
-            got=repr(name[:80]),
-            hint="known are " + ", ".join(PROPERTIES),
-        )
-    allowed = PROPERTIES.get(name, tuple(sorted(UNITS)))
-    if unit in allowed:
-        return
-    near = difflib.get_close_matches(unit, allowed, 1, 0.5)
+    spelled = SPELLINGS.get(unit.strip().lower(), unit.strip())
+    allowed = PROPERTIES.get(name)
+    if allowed is None and UNIT.fullmatch(spelled):
+        return spelled
+    if allowed is not None and spelled in allowed:
+        return spelled
+    near = difflib.get_close_matches(spelled, allowed or (), 1, 0.5)
     raise WrongUnit(
         f"{name} has no unit {unit[:40]!r}",
-        expected=" or ".join(allowed),
+        expected=" or ".join(allowed) if allowed else "at most 40 printable characters",
         got=repr(unit[:40]),
         hint=f"did you mean {near[0]}?" if near else "units are spelled out, as in eV/atom",
     )

@@ -62,7 +62,9 @@ class NetworkSettings(Frozen):
         description="`mean`: S16, the mean over sites. `full`: S11-S13, all layers, with softmax. "
         "`linear`: S14-S15, the mean of one scalar a site, which is the explanation of the answer.",
     )
-    site_layers: int = Field(0, ge=0, le=8, description="Hidden layers per site before pooling (L1).")
+    site_layers: int = Field(
+        0, ge=0, le=8, description="Hidden layers per site before pooling (L1)."
+    )
     hidden_layers: int = Field(1, ge=0, le=8, description="Hidden layers after pooling (L2).")
     hidden_width: int = Field(128, ge=1, le=4096, description="Width of the hidden layers.")
     edge_features: Literal["gaussian", "onehot"] = Field(
@@ -71,6 +73,12 @@ class NetworkSettings(Frozen):
     )
     edge_start: float = Field(0.0, ge=0, le=12, description="First centre of the Gaussians in Å.")
     edge_stop: float = Field(8.0, gt=0, le=12, description="Last centre of the Gaussians in Å.")
-    edge_step: float = Field(0.2, gt=0.01, le=2, description="Distance of the centres, and width, in Å.")
-    task: Literal["regression", "classification"] = Field("regression", description="What is learned.")
-    outputs: int = Field(1, ge=1, le=64, description="Numbers that leave the network: targets, or classes.")
+    edge_step: float = Field(
+        0.2, gt=0.01, le=2, description="Distance of the centres, and width, in Å."
+    )
+    task: Literal["regression", "classification"] = Field(
+        "regression", description="What is learned."
+    )
+    outputs: int = Field(
+        1, ge=1, le=64, description="Numbers that leave the network: targets, or classes."
+    )

@@ -1,0 +1,90 @@
+"""A model as two files: `card.json`, and `weights.safetensors` of which the card holds the hash."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from models.card import CARD_FORMAT, Card
+from models.catalogue import CARD, WEIGHTS, card_bytes
+from models.errors import DamagedModel
+from models.graphs.elements import table_sha256
+from models.networks.crystal import CrystalNetwork
+
+State = dict[str, Tensor]
+
+LARGEST_WEIGHTS = 512_000_000  # bytes; the largest network the settings allow is smaller
+
+
+def save_model(folder: Path, card: Card, network: CrystalNetwork) -> Card:
+    """Write both files; the card that is returned knows the weights' hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = save(
+        {name: value.detach().cpu().contiguous() for name, value in weights(network).items()}
+    )
+    card = card.model_copy(update={"weights_sha256": hashlib.sha256(data).hexdigest()})
+    (folder / WEIGHTS).write_bytes(data)
+    (folder / CARD).write_bytes(card_bytes(card))
+    return card
+
+
+def load_network(folder: Path) -> tuple[Card, CrystalNetwork]:
+    """The card and the network in evaluation. Raises: DamagedModel."""
+    try:
+        card = Card.model_validate_json((folder / CARD).read_bytes())
+        if (folder / WEIGHTS).stat().st_size > LARGEST_WEIGHTS:
+            raise DamagedModel(f"{card.id}: the file of weights is larger than any network")
+        data = (folder / WEIGHTS).read_bytes()
+    except (OSError, ValueError) as error:
+        raise DamagedModel(f"the model in {folder.name} cannot be read: {error}") from error
+    return card, build(card, data)
+
+
+def build(card: Card, data: bytes) -> CrystalNetwork:
+    """The network that these weights fit. Raises: DamagedModel."""
+    if card.format != CARD_FORMAT:
+        raise DamagedModel(f"{card.id}: card format {card.format} is not known to this version")
+    if hashlib.sha256(data).hexdigest() != card.weights_sha256:
+        raise DamagedModel(f"{card.id}: the weights are not those the card was written for")
+    if card.elements_sha256 != table_sha256():
+        raise DamagedModel(f"{card.id}: trained with another table of elements")
+    try:
+        state = load(data)
+    except (SafetensorError, ValueError) as error:
+        raise DamagedModel(f"{card.id}: {error}") from error
+    network = CrystalNetwork(card.network)
+    wrong = difference(weights(network), state)
+    if wrong:
+        raise DamagedModel(f"{card.id}: {wrong}")
+    network.load_state_dict(state, strict=False)
+    return network.eval()
+
+
+def weights(network: CrystalNetwork) -> State:
+    """All that is learned; BatchNorm's counters are not."""
+    return {
+        name: value for name, value in network.state_dict().items() if value.is_floating_point()
+    }
+
+
+def difference(expected: State, got: State) -> str | None:
+    """In words, why a state does not fit a network."""
+    missing, surplus = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
+    if missing:
+        return f"no {missing[0]} among the weights"
+    if surplus:
+        return f"{surplus[0]} belongs to another network"
+    for name, value in expected.items():
+        if got[name].shape != value.shape or got[name].dtype != value.dtype:
+            return f"{name} is {describe(got[name])}, expected {describe(value)}"
+        if not torch.isfinite(got[name]).all():
+            return f"{name} holds numbers that are not finite"
+    return None
+
+
+def describe(value: Tensor) -> str:
+    """Type and shape, as `float32 (64, 92)`."""
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"

@@ -1,0 +1,173 @@
+"""A trained network held ready: graphs in, one answer a graph out, in the order they came."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.card import Card
+from models.checkpoint import load_network
+from models.errors import DamagedModel, ModelError, OutOfMemory
+from models.graphs.collate import Batch, collate
+from models.graphs.graph import Graph
+from models.networks.convolution import GatedConvolution
+from models.networks.crystal import CrystalNetwork
+from models.networks.folded import FoldedNetwork
+from models.networks.readout import Output
+
+CPU_EDGES = 8_000  # of one pass: what stays in the cache is several times quicker
+NO_MEMORY = ("can't allocate memory", "not enough memory", "defaultcpuallocator")
+
+Network = Callable[[Batch], Output]
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says of one crystal."""
+
+    values: tuple[
+        float, ...
+    ]  # one a target of the card; a classifier: probability of its last class
+    features: list[float] | None = None  # the pooled vector, before any layer after the pooling
+    contributions: list[list[float]] | None = None  # [site][target]; the sites' sum is the value
+    error: ModelError | None = None  # no values then
+
+
+def prepare_process() -> None:
+    """For every process that computes: one thread, and no stalls on subnormal numbers."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is the first GPU where there is one."""
+    if wanted == "auto":
+        wanted = "cuda:0" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def load(folder: Path, device: str = "auto", precision: str = "float32") -> "Resident":
+    """The model in this folder, ready to answer. Raises: DamagedModel."""
+    card, network = load_network(folder)
+    return Resident(card, network, choose_device(device), precision)
+
+
+class Resident:
+    """One model on one device; for one thread."""
+
+    def __init__(
+        self, card: Card, network: CrystalNetwork, device: torch.device, precision: str = "float32"
+    ) -> None:
+        self.card = card
+        self.device = device
+        self._half = precision == "bfloat16" and device.type == "cuda"
+        self._network: Network = _arranged(network, device)
+
+    def answer(
+        self,
+        graphs: Sequence[Graph],
+        *,
+        features: bool = False,
+        sites: bool = False,
+        batch_edges: int = 200_000,
+    ) -> list[Answer]:
+        """One answer a graph. One that alone does not fit into memory has OutOfMemory as its error."""
+        limit = min(batch_edges, CPU_EDGES) if self.device.type == "cpu" else batch_edges
+        answers: list[Answer] = []
+        for some in cut(graphs, limit):
+            answers += self._halving(some, features, sites)
+        return answers
+
+    def _halving(self, graphs: Sequence[Graph], features: bool, sites: bool) -> list[Answer]:
+        try:
+            return self._together(graphs, features, sites)
+        except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _no_memory(error):
+                raise
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(graphs) == 1:
+            return [Answer((), error=_too_large(graphs[0], self.device))]
+        middle = len(graphs) // 2
+        return [
+            *self._halving(graphs[:middle], features, sites),
+            *self._halving(graphs[middle:], features, sites),
+        ]
+
+    def _together(self, graphs: Sequence[Graph], features: bool, sites: bool) -> list[Answer]:
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self._half):
+            output = self._network(collate(graphs).to(self.device))
+            values = self._denormalised(output)
+            pooled = output.features.float().cpu().tolist() if features else None
+            scalars = None if output.sites is None or not sites else _numbers(output.sites)
+        starts = np.cumsum([0, *(graph.n_sites for graph in graphs)])
+        return [
+            self._one(
+                values[at],
+                None if pooled is None else pooled[at],
+                None if scalars is None else scalars[starts[at] : starts[at + 1]],
+            )
+            for at in range(len(graphs))
+        ]
+
+    def _one(self, values: Rows, features: list[float] | None, scalars: Rows | None) -> Answer:
+        if not np.isfinite(values).all():
+            return Answer((), error=DamagedModel(f"{self.card.id} answers with no finite number"))
+        contributions = None
+        if scalars is not None:
+            contributions = ((scalars * self._std + self._mean) / len(scalars)).tolist()
+        return Answer(tuple(values.tolist()), features, contributions)
+
+    def _denormalised(self, output: Output) -> Rows:
+        if self.card.network.task == "classification":
+            return _numbers(output.values.double().softmax(1))[:, -1:]
+        return _numbers(output.values) * self._std + self._mean
+
+    @property
+    def _mean(self) -> Rows:
+        return np.array([target.mean for target in self.card.targets])
+
+    @property
+    def _std(self) -> Rows:
+        return np.array([target.std for target in self.card.targets])
+
+
+def cut(graphs: Sequence[Graph], edges: int) -> Iterator[Sequence[Graph]]:
+    """Neighbouring graphs together, up to so many edges; one that has more goes alone."""
+    start, held = 0, 0
+    for at, graph in enumerate(graphs):
+        if held and held + graph.n_edges > edges:
+            yield graphs[start:at]
+            start, held = at, 0
+        held += graph.n_edges
+    if start < len(graphs):
+        yield graphs[start:]
+
+
+def _arranged(network: CrystalNetwork, device: torch.device) -> Network:
+    network = network.eval().requires_grad_(requires_grad=False)
+    gated = all(isinstance(each, GatedConvolution) for each in network.convolutions)
+    if device.type == "cpu" and gated:
+        return FoldedNetwork(network)
+    return network.to(device)
+
+
+def _numbers(values: torch.Tensor) -> Rows:
+    return values.double().cpu().numpy()
+
+
+def _no_memory(error: Exception) -> bool:
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    return any(sign in str(error).lower() for sign in NO_MEMORY)
+
+
+def _too_large(graph: Graph, device: torch.device) -> OutOfMemory:
+    return OutOfMemory(
+        f"a crystal of {graph.n_sites} sites and {graph.n_edges} edges does not fit into the memory of {device}",
+        hint="a smaller cell of the same crystal gives the same answer",
+    )
