@@ -1,18 +1,21 @@
 """How everybody reaches the broker; every setting with its reason."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from celery import Celery
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ConstantBackoff
+from redis.backoff import ConstantBackoff, ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from workers.contract import QUEUE_OF, Task
 from workers.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 # Without a socket timeout a half-open connection stops its owner for ever. Every blocking
 # command waits for less (BLOCK_S), so that silence means a dead connection and not an idle one.
@@ -21,17 +24,21 @@ CONNECT_TIMEOUT_S = 2.0
 BLOCK_S = 2.0
 HEALTH_CHECK_S = 10
 DAY_S = 86_400
+# A worker in the midst of a job outlasts a restart of the broker: about 15 s of tries.
+PATIENT = 20
+AWAY = (RedisConnectionError, RedisTimeoutError)
 
 
-def connect(settings: WorkerSettings, *, timeout_s: float = SOCKET_TIMEOUT_S) -> "Redis":
-    """A client for a worker's thread; bytes in, bytes out."""
-    return Redis.from_url(
-        settings.redis_url,
-        **_options(settings, timeout_s),
-        # One more try on a fresh connection: after the broker has come back, pooled ones are dead.
-        # Every script may run twice (see workers/lua), so a repeated call does no harm.
-        retry=Retry(ConstantBackoff(0.05), 1, supported_errors=(RedisConnectionError,)),
-    )
+def connect(
+    settings: WorkerSettings, *, timeout_s: float = SOCKET_TIMEOUT_S, patience: int = 1
+) -> "Redis":
+    """A client for a worker's thread; bytes in, bytes out.
+
+    It tries again `patience` times on a fresh connection: after the broker has come back the pooled
+    ones are dead. Every script may run twice (see workers/lua), so a repeated call does no harm.
+    """
+    retry = Retry(ExponentialBackoff(1.0, 0.05), patience, supported_errors=AWAY)
+    return Redis.from_url(settings.redis_url, **_options(settings, timeout_s), retry=retry)
 
 
 def connect_async(settings: WorkerSettings, *, timeout_s: float = 3.0) -> "AsyncRedis":
@@ -44,8 +51,10 @@ def connect_async(settings: WorkerSettings, *, timeout_s: float = 3.0) -> "Async
     )
 
 
-def make_celery(settings: WorkerSettings) -> Celery:
+def make_celery(settings: WorkerSettings) -> "Celery":
     """The Celery client that service and workers share."""
+    from celery import Celery  # half of a light process's start, and most of them never publish
+
     celery = Celery("matprop", broker=_celery_url(settings.redis_url), set_as_current=False)
     celery.conf.update(
         # The record and its lease make delivery safe; late acknowledgement over Redis does not.
@@ -78,7 +87,7 @@ def make_celery(settings: WorkerSettings) -> Celery:
     return celery
 
 
-def publish(celery: Celery, task: Task, job: str) -> None:
+def publish(celery: "Celery", task: Task, job: str) -> None:
     """Send a job's wake-up; when it fails, reconcile sends another one."""
     celery.send_task(task, [job], queue=QUEUE_OF[task], ignore_result=True, retry=False)
 

@@ -1,6 +1,7 @@
 """Where an upload, a result and a model lie; nobody else joins paths."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,21 @@ class Files:
         """The folder of registered models: `name/version/{card.json, weights.safetensors}`."""
         return self.state / "models"
 
+    @contextmanager
+    def scratch(self, job: str, attempt: int) -> Iterator[Path]:
+        """An empty folder for one run, on the file system of the models; gone at its end."""
+        folder = self.state / "scratch" / f"{checked_job(job)}.{attempt}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def kinds(self) -> tuple[Path, ...]:
+        """The folders whose files belong to jobs."""
+        return tuple(self.state / kind for kind in ("uploads", "results", "scratch"))
+
     def remove(self, job: str) -> None:
         """Forget all files of a job; missing ones are no fault."""
         for path in (self.upload(job), self.result(job)):
@@ -44,11 +60,12 @@ class Files:
 
 
 @contextmanager
-def written(path: Path, mark: str) -> Iterator[BinaryIO]:
+def written(path: Path, mark: str, *, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to fill; it takes its name only when the block ends without error.
 
     `mark` tells writers of the same file apart (the attempt), so that a lost worker
-    cannot touch what its successor writes.
+    cannot touch what its successor writes. Without `sync` the file survives every process but
+    not the machine.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{mark}.{os.getpid()}")
@@ -56,7 +73,8 @@ def written(path: Path, mark: str) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -117,32 +117,31 @@ class Jobs:
         """Queued → running; `worker` is a name made for this claim alone. None: nothing to claim."""
         return run(self.redis, moves.claim(self.limits, job, worker))
 
-    def beat(self, job: str, attempt: int) -> Beat:
+    def beat(self, claim: Claim) -> Beat:
         """Renew the lease."""
-        return run(self.redis, moves.beat(self.limits, job, attempt))
+        return run(self.redis, moves.beat(self.limits, claim))
 
-    def progress(self, job: str, attempt: int, done: int, failed: int, total: int) -> Beat:
+    def progress(self, claim: Claim, done: int, failed: int, total: int) -> Beat:
         """Renew the lease and tell how far the job is."""
-        return run(self.redis, moves.progress(self.limits, job, attempt, (done, failed, total)))
+        return run(self.redis, moves.progress(self.limits, claim, (done, failed, total)))
 
     def finish(
         self,
-        job: str,
-        attempt: int,
+        claim: Claim,
         status: Status,
         error: Mapping[str, Any] | None = None,
         counts: tuple[int, int, int] | None = None,
     ) -> bool:
-        """End the job (a cancelling one as cancelled); false when the attempt no longer holds it."""
-        return run(self.redis, moves.finish(job, attempt, status, error, counts))
+        """End the job (a cancelling one as cancelled); false when this claim no longer holds it."""
+        return run(self.redis, moves.finish(claim, status, error, counts))
 
-    def release(self, job: str, attempt: int) -> bool:
+    def release(self, claim: Claim) -> bool:
         """Give the job back to the queue, as a worker does that is told to stop."""
-        return run(self.redis, moves.release(job, attempt))
+        return run(self.redis, moves.release(claim))
 
-    def spread(self, job: str, attempt: int, children: int) -> bool:
+    def spread(self, claim: Claim, children: int) -> bool:
         """All children are submitted; from now on the job ends with the last of them."""
-        return run(self.redis, moves.spread(job, attempt, children))
+        return run(self.redis, moves.spread(claim, children))
 
     def reconcile(self) -> Chores:
         """Set right what lost workers and messages left; any process may call it at any time."""

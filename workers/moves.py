@@ -10,6 +10,7 @@ from workers.ids import checked_job, checked_name, time_part
 from workers.records import (
     Beat,
     Chores,
+    Claim,
     Event,
     Health,
     Job,
@@ -50,29 +51,28 @@ def submit(limits: JobLimits, new: NewJob) -> Call[bool]:
     return Call(script("submit"), arguments, lambda answer: answer != b"full")
 
 
-def claim(limits: JobLimits, job: str, worker: str) -> Call[Job | None]:
-    """Queued → running for this worker; none when there is nothing to claim."""
+def claim(limits: JobLimits, job: str, worker: str) -> Call[Claim | None]:
+    """Queued → running for this claim; none when there is nothing to claim."""
     arguments = (checked_job(job), checked_name(worker), _ms(limits.lease_s))
     return Call(
         script("claim"), arguments, lambda flat: job_of(job, fields_of(flat)) if flat else None
     )
 
 
-def beat(limits: JobLimits, job: str, attempt: int) -> Call[Beat]:
+def beat(limits: JobLimits, claim: Claim) -> Call[Beat]:
     """Renew the lease."""
-    arguments = (checked_job(job), attempt, _ms(limits.lease_s))
+    arguments = (*_fence(claim), _ms(limits.lease_s))
     return Call(script("beat"), arguments, _beat)
 
 
-def progress(limits: JobLimits, job: str, attempt: int, counts: tuple[int, int, int]) -> Call[Beat]:
+def progress(limits: JobLimits, claim: Claim, counts: tuple[int, int, int]) -> Call[Beat]:
     """Renew the lease and tell done, failed, total."""
-    arguments = (checked_job(job), attempt, _ms(limits.lease_s), *counts)
+    arguments = (*_fence(claim), _ms(limits.lease_s), *counts)
     return Call(script("beat"), arguments, _beat)
 
 
 def finish(
-    job: str,
-    attempt: int,
+    claim: Claim,
     status: Status,
     error: Mapping[str, Any] | None,
     counts: tuple[int, int, int] | None,
@@ -81,17 +81,17 @@ def finish(
     if not status.ended:
         raise ValueError(f"{status} is no end")
     text = json.dumps(error) if error else ""
-    return Call(script("finish"), (checked_job(job), attempt, status, text, *(counts or ())), bool)
+    return Call(script("finish"), (*_fence(claim), status, text, *(counts or ())), bool)
 
 
-def release(job: str, attempt: int) -> Call[bool]:
+def release(claim: Claim) -> Call[bool]:
     """Give the job back: running → queued."""
-    return Call(script("release"), (checked_job(job), attempt), bool)
+    return Call(script("release"), _fence(claim), bool)
 
 
-def spread(job: str, attempt: int, children: int) -> Call[bool]:
+def spread(claim: Claim, children: int) -> Call[bool]:
     """From now on the job ends when its children have."""
-    return Call(script("spread"), (checked_job(job), attempt, children), bool)
+    return Call(script("spread"), (*_fence(claim), children), bool)
 
 
 def cancel(limits: JobLimits, job: str) -> Call[Status | None]:
@@ -119,7 +119,13 @@ def reconcile(limits: JobLimits) -> Call[Chores]:
         f"The job cost {limits.attempts} workers and was given up.",
         hint="Send the structures in smaller parts to find the one that does this.",
     )
-    arguments = (limits.attempts, limits.max_kept, json.dumps(lost.as_dict()), BATCH)
+    arguments = (
+        limits.attempts,
+        limits.max_kept,
+        json.dumps(lost.as_dict()),
+        BATCH,
+        _ms(limits.lease_s),
+    )
     return Call(script("reconcile"), arguments, _chores)
 
 
@@ -182,6 +188,11 @@ def last_event(job: Job) -> Event:
 
 def _event(identity: bytes, fields: Mapping[bytes, bytes]) -> Event:
     return Event(identity.decode(), fields[b"event"].decode(), json.loads(fields[b"data"]))
+
+
+def _fence(claim: Claim) -> tuple[str, int, str]:
+    """What every write of a worker is checked against."""
+    return checked_job(claim.id), claim.attempt, claim.worker or ""
 
 
 def _beat(answer: bytes) -> Beat:

@@ -94,6 +94,7 @@ class Job:
     retry_of: str | None = None
     models: tuple[str, ...] = ()
     direct: bool = False
+    worker: str | None = None  # who claimed it last
 
 
 Claim = Job  # what a successful claim returns: the record with the attempt that fences every write
@@ -168,6 +169,7 @@ def job_of(job: str, fields: Mapping[str, str]) -> Job:
         retry_of=fields.get("retry_of"),
         models=tuple(json.loads(fields["models"])) if fields.get("models") else (),
         direct=fields.get("direct") == "1",
+        worker=fields.get("worker"),
     )
 
 

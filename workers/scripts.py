@@ -37,7 +37,7 @@ class Call(Generic[Answer]):
     """One run of a script, and how its answer reads."""
 
     script: Script
-    arguments: tuple[str | bytes | int | float, ...]
+    arguments: tuple[object, ...]
     decode: Callable[[Any], Answer]
 
 

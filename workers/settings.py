@@ -67,7 +67,7 @@ class WorkerSettings(BaseSettings):
         description="Broker memory beyond which new jobs are refused, unless its own `maxmemory` is lower.",
     )
     grace_s: float = Field(
-        8.0,
+        5.0,
         ge=0,
         le=300,
         description="Time a worker that is told to stop gives to the job in hand.",

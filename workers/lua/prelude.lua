@@ -90,3 +90,11 @@ local function cancel_job(id, lease, t)
   redis.call('ZADD', 'mp:leases', ms(t + lease), id)
   return 'cancelling'
 end
+
+-- The job's status if this claim is its last one, else nil. The attempt alone would not do: a broker that lost
+-- its last second hands the same number out twice.
+local function status_for(id, attempt, worker)
+  local status, last, claimed = unpack(redis.call('HMGET', record(id), 'status', 'attempt', 'worker'))
+  if last == attempt and claimed == worker then return status end
+  return nil
+end

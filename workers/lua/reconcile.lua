@@ -1,8 +1,18 @@
 #!lua flags=allow-oom
--- ARGV: lives of a job, most ended jobs kept, error as JSON for a job that cost all its workers, batch size.
+-- ARGV: lives of a job, most ended jobs kept, error as JSON for a job that cost all its workers, batch size,
+-- lease (ms).
 -- Returns: {id, kind, …} to be published by Celery, {id, …} whose files may go.
 local t, publish, forget = now(), {}, {}
 local lives, kept, batch = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
+
+-- Nobody has looked for a while: the broker was away, and so the workers could not beat. Give them time to.
+local last = tonumber(redis.call('GET', 'mp:reconciled') or ms(t))
+redis.call('SET', 'mp:reconciled', ms(t))
+if t - last > 3000 then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:leases', '-inf', ms(t + tonumber(ARGV[5])))) do
+    redis.call('ZADD', 'mp:leases', ms(t + tonumber(ARGV[5])), id)
+  end
+end
 
 local function send(id)
   local kind = wake(id, t)

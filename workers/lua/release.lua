@@ -1,9 +1,8 @@
 #!lua flags=allow-oom
--- ARGV: id, attempt. A worker that is told to stop gives the job back; this costs the job none of its lives.
+-- ARGV: id, attempt, who claimed. A worker that is told to stop gives the job back; this costs the job none of its lives.
 local id, t = ARGV[1], now()
 local key = record(id)
-local status, attempt = unpack(redis.call('HMGET', key, 'status', 'attempt'))
-if attempt ~= ARGV[2] then return 0 end
+local status = status_for(id, ARGV[2], ARGV[3])
 if status == 'cancelling' then
   end_job(id, 'cancelled', '', t)
   return 1
@@ -13,6 +12,6 @@ redis.call('ZREM', 'mp:leases', id)
 redis.call('HSET', key, 'status', 'queued', 'tries', '0')
 redis.call('HDEL', key, 'worker')
 redis.call('ZADD', 'mp:due', ms(t), id)
-status_event(id, 'queued', attempt)
+status_event(id, 'queued', ARGV[2])
 wake(id, t)
 return 1

@@ -1,8 +1,8 @@
--- ARGV: id, attempt, number of children. From here on the children's ends are the parent's progress.
+-- ARGV: id, attempt, who claimed, number of children. From here on the children's ends are the parent's progress.
 local id, t = ARGV[1], now()
 local key = record(id)
-local status, attempt = unpack(redis.call('HMGET', key, 'status', 'attempt'))
-if attempt ~= ARGV[2] or (status ~= 'running' and status ~= 'cancelling') then return 0 end
+local status = status_for(id, ARGV[2], ARGV[3])
+if status ~= 'running' and status ~= 'cancelling' then return 0 end
 redis.call('ZREM', 'mp:leases', id)
 local ended, failed = 0, 0
 for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do
@@ -11,8 +11,8 @@ for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do
   if ENDED[state] then ended = ended + 1 end
   if ENDED[state] and state ~= 'succeeded' then failed = failed + 1 end
 end
-redis.call('HSET', key, 'children', ARGV[3], 'total', ARGV[3], 'done', ended, 'failed', failed)
-if ended >= tonumber(ARGV[3]) then
+redis.call('HSET', key, 'children', ARGV[4], 'total', ARGV[4], 'done', ended, 'failed', failed)
+if ended >= tonumber(ARGV[4]) then
   end_job(id, status == 'cancelling' and 'cancelled' or 'succeeded', '', t)
 end
 return 1

@@ -1,0 +1,130 @@
+"""Records: one line of a job's result per structure, filled as the models answer."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from models.card import Card
+from models.errors import ModelError, UnsupportedElement
+from models.graphs.symbols import SYMBOLS
+from workers.exchange import Fault, Found
+
+if TYPE_CHECKING:
+    from workers.parser import Parsed
+
+
+@dataclass(slots=True)
+class Line:
+    """One record in the making; `waits` models have not answered yet."""
+
+    record: dict[str, Any]
+    waits: int
+    slots: list[list[dict[str, Any]]] = field(default_factory=list)  # per model, one per target
+
+    @property
+    def failed(self) -> bool:
+        """Whether no model could answer."""
+        return bool(self.record["status"] == "failed")
+
+
+def begin(index: int, parsed: "Parsed", cards: Sequence[Card], *, sites: bool) -> Line:
+    """The record as far as reading knows it."""
+    record: dict[str, Any] = {
+        "index": index,
+        "name": parsed.name,
+        "formula": parsed.formula,
+        "n_sites": parsed.n_sites,
+        "status": "failed",
+        "predictions": [],
+        "warnings": list(parsed.warnings),
+    }
+    if parsed.error is not None:
+        record["error"] = parsed.error
+        return Line(record, 0)
+    if sites:
+        record["sites"] = [
+            {"index": place, "element": SYMBOLS[number], "contributions": {}}
+            for place, number in enumerate(parsed.numbers)
+        ]
+    return Line(record, len(cards), [[] for _ in cards])
+
+
+def fill(line: Line, place: int, card: Card, found: Found) -> None:
+    """One model's answer, or why it has none."""
+    fault = found.error or _not_finite(card, found)
+    slot = line.slots[place]
+    for number, target in enumerate(card.targets):
+        prediction: dict[str, Any] = {
+            "model": card.id,
+            "property": target.property,
+            "value": None if fault else found.values[number],
+            "unit": target.unit,
+            "interval": None,
+            "std": None,
+            "in_domain": None,
+            "reasons": [],
+        }
+        if fault:
+            prediction["error"] = fault
+        elif found.features is not None:
+            prediction["features"] = found.features
+        slot.append(prediction)
+    if not fault and "sites" in line.record:
+        _contribute(line.record, card, found)
+    line.waits -= 1
+    if not line.waits:
+        _close(line)
+
+
+def as_bytes(line: Line) -> bytes:
+    """The line of the result file."""
+    return orjson.dumps(line.record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def unsupported(card: Card, numbers: bytes, name: str) -> Fault | None:
+    """Why this model must not be asked: an element it never saw."""
+    if card.elements_seen is None:
+        return None
+    unseen = sorted(set(numbers) - set(card.elements_seen))
+    if not unseen:
+        return None
+    symbols = ", ".join(SYMBOLS[number] for number in unseen)
+    return UnsupportedElement(
+        f"{card.id} never saw {symbols} in training.",
+        file=name,
+        expected=f"elements among the {len(card.elements_seen)} of its training data",
+        got=symbols,
+        hint=f"GET /v1/models/{card.name} lists the elements; use a model that knows this one.",
+    ).as_dict()
+
+
+def _contribute(record: dict[str, Any], card: Card, found: Found) -> None:
+    if found.contributions is None:
+        record["warnings"].append(
+            f"{card.id} has no linear read-out, so its answer has no contributions of sites."
+        )
+        return
+    for site, row in zip(record["sites"], found.contributions, strict=True):
+        for target, value in zip(card.targets, row, strict=True):
+            site["contributions"][f"{card.id}/{target.property}"] = value
+
+
+def _not_finite(card: Card, found: Found) -> Fault | None:
+    if all(map(math.isfinite, found.values)):
+        return None
+    return ModelError(f"{card.id} gave no finite number for this structure.").as_dict()
+
+
+def _close(line: Line) -> None:
+    record = line.record
+    record["predictions"] = [prediction for slot in line.slots for prediction in slot]
+    faults = [one["error"] for one in record["predictions"] if "error" in one]
+    if not faults:
+        record["status"] = "succeeded"
+    elif len(faults) < len(record["predictions"]):
+        record["status"] = "partial"
+    else:
+        record["error"] = faults[0]

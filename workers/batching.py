@@ -1,0 +1,101 @@
+"""Waiting entries of one model become batches, and a batch's answers become replies again."""
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Protocol
+
+from models.errors import MatpropError, ModelError
+from models.graphs.graph import Graph, unpack
+from workers.exchange import Found, Work, pack_found, unpack_work
+from workers.lanes import Taken
+from workers.owning import internal
+
+log = logging.getLogger("matprop.infer")
+
+
+class Answered(Protocol):
+    """What a network says of one graph."""
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """One per target."""
+
+    @property
+    def features(self) -> list[float] | None:
+        """The crystal's vector."""
+
+    @property
+    def contributions(self) -> list[list[float]] | None:
+        """One row a site, one number a target."""
+
+    @property
+    def error(self) -> ModelError | None:
+        """Why there are no values."""
+
+
+class Network(Protocol):
+    """A resident model."""
+
+    def answer(
+        self, graphs: Sequence[Graph], *, features: bool, sites: bool, batch_edges: int
+    ) -> Sequence[Answered]:
+        """One answer per graph."""
+
+
+def replies(
+    network: Network, taken: Sequence[Taken], batch_edges: int
+) -> list[tuple[Taken, bytes]]:
+    """The entries' answers; entries that ask for the same are computed together."""
+    works = [(one, unpack_work(one.content)) for one in taken]
+    works.sort(key=_asks)
+    answered: list[tuple[Taken, bytes]] = []
+    for (features, sites), group in groupby(works, key=_asks):
+        members = list(group)
+        together = Work([graph for _, work in members for graph in work.graphs], features, sites)
+        found = iter(answers(network, together, batch_edges))
+        for one, work in members:
+            answered.append((one, pack_found([next(found) for _ in work.graphs])))
+    return answered
+
+
+def answers(network: Network, work: Work, batch_edges: int) -> list[Found]:
+    """One row a graph; when the batch fails, each graph is tried alone, so that one harms no other."""
+    try:
+        graphs = [unpack(packed) for packed in work.graphs]
+        results = network.answer(
+            graphs, features=work.features, sites=work.sites, batch_edges=batch_edges
+        )
+        return [_found(one) for one in results]
+    except Exception as error:
+        if len(work.graphs) > 1:
+            singles = (Work([graph], work.features, work.sites) for graph in work.graphs)
+            return [found for single in singles for found in answers(network, single, batch_edges)]
+        log.log(_level(error), "a graph has no answer: %s", error, exc_info=error)
+        return [Found(error=_fault(error))]
+
+
+def refused(taken: Sequence[Taken], error: MatpropError) -> list[tuple[Taken, bytes]]:
+    """The same answer for all: there is no such model, or its files are damaged."""
+    found = Found(error=error.as_dict())
+    return [(one, pack_found([found] * len(unpack_work(one.content).graphs))) for one in taken]
+
+
+def _found(one: Answered) -> Found:
+    if one.error is not None:
+        log.error("a graph has no answer: %s", one.error)
+        return Found(error=one.error.as_dict())
+    return Found(tuple(one.values), one.features, one.contributions)
+
+
+def _asks(pair: tuple[Taken, Work]) -> tuple[bool, bool]:
+    return pair[1].features, pair[1].sites
+
+
+def _fault(error: Exception) -> dict[str, str]:
+    return error.as_dict() if isinstance(error, MatpropError) else internal().as_dict()
+
+
+def _level(error: Exception) -> int:
+    ours = isinstance(error, ModelError) or not isinstance(error, MatpropError)
+    return logging.ERROR if ours else logging.INFO

@@ -1,0 +1,197 @@
+"""What lives in a worker's child process: built after the fork, so that nothing is shared by it."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from models.catalogue import RELEASED, Catalogue
+from workers.answers import Answers
+from workers.broker import PATIENT, connect
+from workers.contract import Queue
+from workers.drain import Drain
+from workers.files import Files
+from workers.jobs import JobLimits, Jobs
+from workers.metrics import Tally
+from workers.owning import Holder
+from workers.parsed import ParsedCache
+from workers.pulse import Pulse
+from workers.settings import WorkerSettings
+from workers.stopping import Stopping
+
+if TYPE_CHECKING:
+    from workers.predicting import Predictor
+
+log = logging.getLogger("matprop.worker")
+
+
+class Child(Protocol):
+    """One process of a queue."""
+
+    def start(self) -> None:
+        """Begin to serve."""
+
+    def stop(self) -> None:
+        """Nothing new; what is in hand ends or is given back."""
+
+    def perform(self, job: str) -> None:
+        """A job that came as a Celery message."""
+
+
+class Base:
+    """What all have: a pulse, figures, and jobs to hold."""
+
+    def __init__(self, queue: Queue, settings: WorkerSettings, stopping: Stopping) -> None:
+        self.queue = queue
+        self.settings = settings
+        self.stopping = stopping
+        self.worker = f"{checked_host()}.{os.getpid()}"
+        self.tally = Tally()
+        self.files = Files(settings.state)
+        # The pulse does not wait for a broker that is away: it beats as soon as it is back.
+        self.pulse = Pulse(self.jobs(patience=0), queue, self.worker, self.tally)
+        self._threads: list[threading.Thread] = []
+
+    def jobs(self, patience: int = PATIENT) -> Jobs:
+        """Jobs over a connection of their own."""
+        return Jobs(connect(self.settings, patience=patience), JobLimits.of(self.settings))
+
+    def holder(self) -> Holder:
+        """One for each thread that runs jobs."""
+        return Holder(self.jobs(), self.pulse, self.stopping, self.settings.grace_s, self.tally)
+
+    def catalogue(self) -> Catalogue:
+        """The released models and those of this deployment."""
+        return Catalogue((RELEASED, self.files.models()))
+
+    def spawn(self, name: str, run: Callable[[], None]) -> None:
+        """A thread that `stop` waits for; the process does not outlive its end by a fault."""
+
+        def guarded() -> None:
+            try:
+                run()
+            except BaseException:
+                log.exception("%s ended unexpectedly, and this process with it", name)
+                os._exit(1)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Wait for the threads, but not beyond the grace time."""
+        self.stopping.ask()
+        for thread in self._threads:
+            thread.join(self.settings.grace_s)
+        self.pulse.stop()
+
+
+class ParseChild(Base):
+    """Owns predict jobs: small ones from the wake set, the others as Celery messages."""
+
+    def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
+        super().__init__(Queue.PARSE, settings, stopping)
+        self.parsed = ParsedCache(settings.cache_parsed_bytes)
+        self._holder: Holder | None = None
+        self._predictor: Predictor | None = None
+
+    def start(self) -> None:
+        """Serve small jobs from a thread; it has a reader of its own, which bulk does not hold up."""
+        self.pulse.start()
+        self.spawn("drain", self._drain)
+
+    def perform(self, job: str) -> None:
+        """A big job, in the process's main thread."""
+        if self._holder is None or self._predictor is None:
+            self._holder, self._predictor = self.holder(), self.predictor()
+        self._holder.run(job, self._predictor.run)
+
+    def predictor(self) -> "Predictor":
+        """One for each thread, with a reader of its own."""
+        from workers.parser import Parser, ParserLimits
+        from workers.predicting import Predictor
+
+        limits = ParserLimits.of(self.settings)
+        jobs = self.jobs()
+        answers = Answers(jobs.redis, self.settings.cache_answers, self.settings.precision)
+        return Predictor(
+            files=self.files,
+            catalogue=self.catalogue(),
+            reader=Parser(limits),
+            parsed=self.parsed,
+            answers=answers,
+            tally=self.tally,
+        )
+
+    def _drain(self) -> None:
+        holder, predictor = self.holder(), self.predictor()
+        waker = connect(self.settings)
+        Drain(waker, self.queue, lambda job: holder.run(job, predictor.run), self.stopping).run()
+
+
+class InferChild(Base):
+    """Holds models and drains the lanes; the only process in which torch is imported."""
+
+    def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
+        super().__init__(Queue.INFER, settings, stopping)
+
+    def start(self) -> None:
+        """Serve from a thread; importing torch takes longer than Celery waits for a child."""
+        self.spawn("infer", self._infer)
+
+    def perform(self, job: str) -> None:
+        """No job is ordered here."""
+        raise NotImplementedError(job)
+
+    def _infer(self) -> None:
+        from models import infer
+        from workers.lanes import WorkerSide
+        from workers.residents import Inference, Residents
+
+        infer.prepare_process()
+        settings = self.settings
+
+        def load(folder: Path) -> infer.Resident:
+            return infer.load(folder, settings.device, settings.precision)
+
+        residents = Residents(self.catalogue(), settings.resident_models, load)
+        lanes = WorkerSide(connect(settings, patience=PATIENT), self.worker)
+        inference = Inference(lanes, residents, settings.batch_edges, self.tally, self.stopping)
+        self.pulse.stuck = inference.stuck
+        self.pulse.start()  # only now does this worker count as alive
+        inference.run()
+
+
+class TrainChild(Base):
+    """Imports checkpoints, each in a limited process of its own."""
+
+    def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
+        super().__init__(Queue.TRAIN, settings, stopping)
+
+    def start(self) -> None:
+        """Jobs come as Celery messages; only the pulse needs a thread."""
+        self.pulse.start()
+
+    def perform(self, job: str) -> None:
+        """One import."""
+        from workers.importing import Importer
+
+        self.holder().run(job, Importer(self.files).run)
+
+
+CHILDREN: dict[Queue, type[ParseChild] | type[InferChild] | type[TrainChild]] = {
+    Queue.PARSE: ParseChild,
+    Queue.INFER: InferChild,
+    Queue.TRAIN: TrainChild,
+}
+
+
+def checked_host() -> str:
+    """This machine's name as it may stand in a key."""
+    plain = "".join(
+        letter if letter.isalnum() or letter == "-" else "-" for letter in socket.gethostname()
+    )
+    return plain.encode("ascii", "ignore").decode().strip("-")[:40] or "host"

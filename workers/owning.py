@@ -1,0 +1,119 @@
+"""A job in the hands of a worker: claimed, run, and ended in exactly one place."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import MatpropError, ModelError
+from workers import logs
+from workers.jobs import Beat, BrokerAway, Jobs, Status
+from workers.metrics import Tally
+from workers.pulse import Grip, Pulse
+from workers.stopping import Stopping
+
+log = logging.getLogger("matprop.jobs")
+
+Counts = tuple[int, int, int]  # done, failed, total
+
+
+class Stopped(Exception):  # noqa: N818 - no fault, but the way out of a run
+    """The run ends here: cancelled, lost to another worker, or given back."""
+
+    def __init__(self, beat: Beat) -> None:
+        super().__init__(beat)
+        self.beat = beat
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    status: Status
+    error: dict[str, Any] | None = None
+    counts: Counts | None = None
+
+
+class Holder:
+    """Runs jobs for one thread of a worker process."""
+
+    def __init__(
+        self, jobs: Jobs, pulse: Pulse, stopping: Stopping, grace_s: float, tally: Tally
+    ) -> None:
+        self.jobs = jobs
+        self.pulse = pulse
+        self.stopping = stopping
+        self.grace_s = grace_s
+        self.tally = tally
+
+    def run(self, job: str, work: Callable[["Hold"], Outcome]) -> bool:
+        """Whether this worker ended the job; false when there was nothing to claim or it was lost."""
+        claim = self.jobs.claim(job, f"{self.pulse.worker}.{secrets.token_hex(6)}")
+        if claim is None:
+            return False
+        self.tally.add("attempts")
+        with logs.about(claim.request_id, job), self.pulse.holding(claim) as grip:
+            outcome = self._outcome(Hold(self, grip), work)
+            if outcome is None:
+                return False
+            ended = self.jobs.finish(claim, outcome.status, outcome.error, outcome.counts)
+            log.info("%s: %s", claim.kind, outcome.status if ended else "lost to another worker")
+            return ended
+
+    def _outcome(self, hold: "Hold", work: Callable[["Hold"], Outcome]) -> Outcome | None:
+        try:
+            return work(hold)
+        except Stopped as stop:
+            return self._stopped(hold, stop)
+        except ModelError as error:
+            log.error("%s", error, exc_info=error)
+            return Outcome(Status.FAILED, error.as_dict())
+        except MatpropError as error:
+            log.info("refused: %s", error)
+            return Outcome(Status.FAILED, error.as_dict())
+        except BrokerAway:
+            raise  # the record's lease ends by itself, and another worker takes the job up
+        except Exception:
+            log.exception("a job failed unexpectedly")
+            return Outcome(Status.FAILED, internal().as_dict())
+
+    def _stopped(self, hold: "Hold", stop: Stopped) -> Outcome | None:
+        if stop.beat is Beat.CANCELLED:
+            return Outcome(Status.CANCELLED, counts=hold.counts)
+        if stop.beat is Beat.OK:
+            self.jobs.release(hold.grip.claim)
+            log.info("given back")
+            return None
+        log.warning("lost to another worker")
+        return None
+
+
+class Hold:
+    """What a run sees of its job: the claim, and whether to go on."""
+
+    def __init__(self, holder: Holder, grip: Grip) -> None:
+        self._holder = holder
+        self.grip = grip
+        self.claim = grip.claim
+        self.counts: Counts | None = None
+
+    def check(self) -> None:
+        """Called whenever the run gets on. Raises: Stopped."""
+        self.grip.touch()
+        if self.grip.beat is not Beat.OK:
+            raise Stopped(self.grip.beat)
+        if self._holder.stopping.overdue(self._holder.grace_s):
+            raise Stopped(Beat.OK)
+
+    def tell(self, counts: Counts) -> None:
+        """Progress for whoever watches. Raises: Stopped."""
+        self.counts = counts
+        beat = self._holder.jobs.progress(self.claim, *counts)
+        if beat is not Beat.OK:
+            raise Stopped(beat)
+
+
+def internal() -> ModelError:
+    """What the sender is told of a fault of ours."""
+    return ModelError("Something went wrong here; the log has the details under this job's id.")

@@ -1,0 +1,377 @@
+"""The run of one predict job: sources in, graphs to the lanes, records out in the order of the input."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import BinaryIO, Protocol
+
+from models.card import Card
+from models.catalogue import Catalogue
+from models.errors import EmptyInput, InputError, ModelError, WorkLost, error_classes
+from models.graphs.graph import HEADER
+from models.settings import GraphSettings
+from models.structures.parse import ReadOptions
+from workers import assembly
+from workers.answers import Answers, Values
+from workers.assembly import Line
+from workers.contract import PredictOrder
+from workers.exchange import Found, Work, pack_work, unpack_found
+from workers.files import Files, written
+from workers.jobs import Beat, Status
+from workers.lanes import OwnerSide, Reply
+from workers.metrics import Tally
+from workers.owning import Hold, Outcome, Stopped
+from workers.pack import PackEntry, read_pack
+from workers.parsed import ParsedCache, source_key
+from workers.parser import Parsed, Source
+
+CHUNK = 64  # graphs of an entry at most
+CHUNK_EDGES = 50_000
+IN_FLIGHT = 24  # entries of one run that may wait for answers; bounds its memory
+GROUP = 64  # sources handed to the reader at once
+BLOCK_S = 0.5
+TELL_S = 0.5
+
+INPUT_CODES = frozenset(
+    code for code, found in error_classes().items() if issubclass(found, InputError)
+)
+
+log = logging.getLogger("matprop.predict")
+
+
+class Reader(Protocol):
+    """Sources to structures and graphs, in order; never raises for what strangers send."""
+
+    def read(
+        self, sources: Iterable[Source], options: ReadOptions, graphs: Sequence[GraphSettings]
+    ) -> Iterator[Parsed]:
+        """At least one item a source."""
+
+
+@dataclass(slots=True)
+class Ask:
+    """One graph that waits for one model."""
+
+    line: Line
+    digest: str
+    graph: bytes
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What goes to one model in one entry: graphs, and for each who asks for it."""
+
+    place: int
+    groups: dict[str, list[Ask]] = field(default_factory=dict)  # by the structure's digest
+    edges: int = 0
+
+    def add(self, ask: Ask) -> None:
+        """One graph more; equal structures share one."""
+        if ask.digest not in self.groups:
+            self.groups[ask.digest] = []
+            self.edges += edges_of(ask.graph)
+        self.groups[ask.digest].append(ask)
+
+    @property
+    def full(self) -> bool:
+        """Whether it should go."""
+        return len(self.groups) >= CHUNK or self.edges >= CHUNK_EDGES
+
+
+class Predictor:
+    """Runs predict jobs, one after another, for one thread."""
+
+    def __init__(
+        self,
+        *,
+        files: Files,
+        catalogue: Catalogue,
+        reader: Reader,
+        parsed: ParsedCache,
+        answers: Answers,
+        tally: Tally,
+    ) -> None:
+        self.files = files
+        self.catalogue = catalogue
+        self.reader = reader
+        self.parsed = parsed
+        self.answers = answers
+        self.tally = tally
+
+    def run(self, hold: Hold) -> Outcome:
+        """From the upload to the result file. Raises: Stopped, MatpropError."""
+        claim = hold.claim
+        order = PredictOrder.model_validate_json(claim.order)
+        cards = [self.catalogue.get(model)[0] for model in order.models]
+        upload = self._upload(claim.id)
+        lanes = OwnerSide(self.answers.redis, f"{claim.id}.{claim.attempt}")
+        # Small jobs are answered at once and their files live shortly; only big ones wait for the disk.
+        with written(
+            self.files.result(claim.id), str(claim.attempt), sync=not claim.direct
+        ) as file:
+            run = Run(self, hold, order, cards, lanes, file=file)
+            try:
+                run.through(upload)
+            except Stopped as stop:
+                lanes.forget()
+                if stop.beat is not Beat.CANCELLED:
+                    raise
+                hold.counts = run.counts
+                return Outcome(Status.CANCELLED, counts=run.counts)
+        if not run.failed:
+            self.files.upload(claim.id).unlink(missing_ok=True)  # nothing to retry
+        return run.outcome()
+
+    def _upload(self, job: str) -> Iterator[PackEntry]:
+        try:
+            entries = read_pack(self.files.upload(job))
+            first = next(entries, None)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"The upload of this job cannot be read: {error}") from error
+        if first is None:
+            raise EmptyInput("The call holds no file.", hint="Send at least one structure.")
+        return _from(first, entries)
+
+
+class Run:
+    """One run: lines in order of the input, chunks to fill, entries under way."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        hold: Hold,
+        order: PredictOrder,
+        cards: Sequence[Card],
+        lanes: OwnerSide,
+        *,
+        file: BinaryIO,
+    ) -> None:
+        self.predictor = predictor
+        self.hold = hold
+        self.order = order
+        self.cards = cards
+        self.lanes = lanes
+        self.file = file
+        self.graphs = list({card.graph.key(): card.graph for card in cards}.values())
+        self.keys = [card.graph.key() for card in cards]
+        self.cacheable = not (order.sites or order.features)
+        self.chunks = [Chunk(place) for place in range(len(cards))]
+        self.under_way: dict[int, Chunk] = {}
+        self.lines: deque[Line] = deque()
+        self.begun = self.done = self.failed = 0
+        self.sources = 0
+        self.fault: dict[str, object] | None = None  # the first one that is not the sender's
+        self.told_at = time.monotonic()
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Done, failed of these, total as far as it is known."""
+        return (
+            self.done,
+            self.failed,
+            max(self.begun, self.hold.claim.total - self.sources + self.begun),
+        )
+
+    def through(self, upload: Iterator[PackEntry]) -> None:
+        """All of it. While the reader is at the next sources, earlier ones are at inference."""
+        for parsed in self._parsed(upload):
+            self._begin(parsed)
+            for chunk in self.chunks:
+                if chunk.full:
+                    self._send(chunk)
+            self._get_on()
+        for chunk in self.chunks:
+            self._send(chunk)
+        while self.under_way:
+            self._collect(BLOCK_S)
+            self._get_on()
+        self._write()
+
+    def outcome(self) -> Outcome:
+        """A run that reached the end succeeded, unless all of it failed by a fault of ours."""
+        if self.fault and self.failed == self.done:
+            return Outcome(Status.FAILED, self.fault, self.counts)
+        return Outcome(Status.SUCCEEDED, None, self.counts)
+
+    def _parsed(self, upload: Iterator[PackEntry]) -> Iterator[Parsed]:
+        while entries := list(islice(upload, GROUP)):
+            yield from self._parsed_group(entries)
+
+    def _parsed_group(self, entries: list[PackEntry]) -> Iterator[Parsed]:
+        options = ReadOptions(self.order.disorder, self.order.primitive)
+        how = (options, tuple(setting.key() for setting in self.graphs))
+        cache = self.predictor.parsed
+        sources = {
+            entry.index: Source(entry.index, entry.name, entry.format, entry.data)
+            for entry in entries
+            if entry.error is None
+        }
+        keys = {index: source_key(source, how) for index, source in sources.items()}
+        held = {
+            index: items for index, key in keys.items() if (items := cache.get(key)) is not None
+        }
+        missing = [source for index, source in sources.items() if index not in held]
+        self.predictor.tally.add("parsed_hits", len(held))
+        self.predictor.tally.add("parsed_misses", len(missing))
+        read = groupby(
+            self.predictor.reader.read(missing, options, self.graphs) if missing else (),
+            key=lambda item: item.source,
+        )
+        for entry in entries:
+            self.sources += 1
+            if entry.error is not None:
+                yield _refused(entry)
+            elif entry.index in held:
+                yield from held[entry.index]
+            else:
+                fresh = []
+                for item in next(read)[1]:
+                    fresh.append(item)
+                    yield item
+                cache.keep(keys[entry.index], tuple(fresh))
+
+    def _begin(self, parsed: Parsed) -> None:
+        line = assembly.begin(self.begun, parsed, self.cards, sites=self.order.sites)
+        self.begun += 1
+        self.lines.append(line)
+        if parsed.error is not None:
+            self._ended(line)
+            return
+        for place, (card, key) in enumerate(zip(self.cards, self.keys, strict=True)):
+            fault = parsed.faults.get(key) or assembly.unsupported(
+                card, parsed.numbers, parsed.name
+            )
+            if fault:
+                self._fill(line, place, Found(error=fault))
+            else:
+                self.chunks[place].add(Ask(line, parsed.digest, parsed.graphs[key]))
+
+    def _send(self, chunk: Chunk) -> None:
+        """Answer what is known, push the rest."""
+        self.chunks[chunk.place] = Chunk(chunk.place)
+        self._known(chunk)
+        if not chunk.groups:
+            return
+        while len(self.under_way) >= IN_FLIGHT:
+            self._collect(BLOCK_S)
+            self._get_on()
+        self._push(chunk)
+        if len(self.under_way) > 1:
+            self._collect(0)
+
+    def _known(self, chunk: Chunk) -> None:
+        if not self.cacheable or not chunk.groups:
+            return
+        digests = list(chunk.groups)
+        card = self.cards[chunk.place]
+        hits = 0
+        for digest, values in zip(digests, self.predictor.answers.find(card, digests), strict=True):
+            if values is not None:
+                hits += 1
+                self._answer(chunk.place, chunk.groups.pop(digest), Found(values))
+        self.predictor.tally.add("answers_hits", hits)
+        self.predictor.tally.add("answers_misses", len(digests) - hits)
+
+    def _push(self, chunk: Chunk, *, alone: bool = False) -> None:
+        graphs = [asks[0].graph for asks in chunk.groups.values()]
+        content = pack_work(Work(graphs, self.order.features, self.order.sites))
+        # A graph by itself may cost a third worker before it is given up; a chunk is taken apart before.
+        lives = 3 if len(graphs) == 1 else 2
+        seq = self.lanes.push(
+            self.cards[chunk.place].id, chunk.edges, content, losses=1 if alone else 0, lives=lives
+        )
+        self.under_way[seq] = chunk
+
+    def _collect(self, block_s: float) -> None:
+        replies = self.lanes.collect(block_s)
+        for reply in replies:
+            self._receive(self.under_way.pop(reply.seq), reply)
+        if block_s and not replies:
+            self.lanes.keep()
+
+    def _receive(self, chunk: Chunk, reply: Reply) -> None:
+        groups = list(chunk.groups.values())
+        if reply.content is None:
+            self._lost(chunk, groups)
+            return
+        fresh: dict[str, Values] = {}
+        for asks, found in zip(groups, unpack_found(reply.content), strict=True):
+            self._answer(chunk.place, asks, found)
+            if found.error is None:
+                fresh[asks[0].digest] = found.values
+        if self.cacheable:
+            self.predictor.answers.keep(self.cards[chunk.place], fresh)
+
+    def _lost(self, chunk: Chunk, groups: list[list[Ask]]) -> None:
+        """It cost workers: one of its graphs did, so from here on each goes alone."""
+        log.warning("an entry of %d structures cost its inference workers", len(groups))
+        if len(groups) == 1:
+            error = WorkLost("Every worker that computed this structure was lost.")
+            self._answer(chunk.place, groups[0], Found(error=error.as_dict()))
+            return
+        for asks in groups:
+            single = Chunk(chunk.place)
+            for ask in asks:
+                single.add(ask)
+            self._push(single, alone=True)
+
+    def _answer(self, place: int, asks: list[Ask], found: Found) -> None:
+        for ask in asks:
+            self._fill(ask.line, place, found)
+
+    def _fill(self, line: Line, place: int, found: Found) -> None:
+        assembly.fill(line, place, self.cards[place], found)
+        if not line.waits:
+            self._ended(line)
+
+    def _ended(self, line: Line) -> None:
+        self.done += 1
+        if not line.failed:
+            return
+        self.failed += 1
+        error = line.record["error"]
+        if self.fault is None and error["code"] not in INPUT_CODES:
+            self.fault = error
+
+    def _get_on(self) -> None:
+        """Write what is complete, tell how far it is, learn whether to stop."""
+        self.hold.check()
+        if time.monotonic() - self.told_at < TELL_S:
+            return
+        self.told_at = time.monotonic()
+        self._write()
+        self.hold.tell(self.counts)
+
+    def _write(self) -> None:
+        while self.lines and not self.lines[0].waits:
+            self.file.write(assembly.as_bytes(self.lines.popleft()))
+
+
+def edges_of(graph: bytes) -> int:
+    """What a packed graph costs."""
+    return int(HEADER.unpack_from(graph)[3])
+
+
+def _from(first: PackEntry, rest: Iterator[PackEntry]) -> Iterator[PackEntry]:
+    yield first
+    yield from rest
+
+
+def _refused(entry: PackEntry) -> Parsed:
+    """A file that the service refused at the door keeps its place in the answer."""
+    return Parsed(
+        source=entry.index,
+        name=entry.name,
+        formula=None,
+        n_sites=None,
+        digest="",
+        warnings=(),
+        numbers=b"",
+        fractional=None,
+        graphs={},
+        faults={},
+        error=entry.error,
+    )

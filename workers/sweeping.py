@@ -1,0 +1,54 @@
+"""Files that nobody will ask for any more: left by a killed process, or by a job that is gone."""
+
+import logging
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from workers.files import Files
+from workers.ids import JOB
+from workers.jobs import Jobs
+from workers.scripts import away
+
+LEFT_S = 3600.0  # whoever still works on a file touches it more often
+LOOK = 500
+
+log = logging.getLogger("matprop.sweep")
+
+
+def sweep(files: Files, jobs: Jobs, now: float | None = None) -> int:
+    """Remove half-written files, and uploads and results without a job; returns how many."""
+    before = (now or time.time()) - LEFT_S
+    removed = 0
+    left = (path for folder in files.kinds() for path in _older(folder, before))
+    while paths := list(islice(left, LOOK)):
+        for path, wanted in zip(paths, _wanted(jobs, paths), strict=True):
+            if not wanted:
+                path.unlink(missing_ok=True)
+                removed += 1
+    if removed:
+        log.info("%d files without a job removed", removed)
+    return removed
+
+
+def _older(folder: Path, before: float) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and path.stat().st_mtime < before:
+                yield path
+        except FileNotFoundError:
+            continue  # somebody else removed it
+
+
+def _wanted(jobs: Jobs, paths: list[Path]) -> list[bool]:
+    """Whether a record stands behind each; a temporary file has none."""
+    try:
+        with jobs.redis.pipeline(transaction=False) as pipe:
+            for path in paths:
+                pipe.exists(f"mp:job:{path.stem}" if JOB.fullmatch(path.stem) else "mp:no-job")
+            return [bool(found) for found in pipe.execute()]
+    except RedisError as error:
+        raise away(error) from error
