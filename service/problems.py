@@ -26,6 +26,7 @@ STATUS: dict[type[errors.MatpropError], int] = {
     errors.IsolatedSite: 422,
     errors.BadCheckpoint: 422,
     errors.UnknownModel: 404,
+    errors.WrongUnit: 422,
     errors.MixedModels: 422,
     errors.ModelError: 500,
     errors.DamagedModel: 500,
@@ -35,8 +36,16 @@ STATUS: dict[type[errors.MatpropError], int] = {
 
 # What is wrong with the request itself, or with the moment: code → status, title, what to do about it.
 DOOR: dict[str, tuple[int, str, str]] = {
-    "bad_request": (400, "The request breaks the rules of HTTP", "Check the client or the proxy between."),
-    "malformed_json": (400, "The body is not JSON", "JSON has no NaN and no Infinity, and is UTF-8."),
+    "bad_request": (
+        400,
+        "The request breaks the rules of HTTP",
+        "Check the client or the proxy between.",
+    ),
+    "malformed_json": (
+        400,
+        "The body is not JSON",
+        "JSON has no NaN and no Infinity, and is UTF-8.",
+    ),
     "malformed_multipart": (
         400,
         "The form is damaged",
@@ -56,21 +65,39 @@ DOOR: dict[str, tuple[int, str, str]] = {
         "A service without keys takes no changes from pages of other origins.",
     ),
     "not_found": (404, "There is nothing here", "See / for what there is."),
-    "unknown_job": (404, "No such job", "Jobs are seen by their owner only, and kept for a limited time."),
+    "unknown_job": (
+        404,
+        "No such job",
+        "Jobs are seen by their owner only, and kept for a limited time.",
+    ),
     "unknown_key": (404, "No such key", "List the keys at /v1/keys."),
     "unknown_family": (404, "No such model family", "The detail names the families there are."),
-    "method_not_allowed": (405, "This address does not take this method", "The Allow header says which."),
-    "not_acceptable": (406, "No such form of the answer", "Ask for one of the forms the detail names."),
+    "method_not_allowed": (
+        405,
+        "This address does not take this method",
+        "The Allow header says which.",
+    ),
     "receive_timeout": (408, "The request came too slowly", "Send it again, in smaller parts."),
     "conflict": (409, "Not in this state", "Look at the job's status first."),
-    "idempotency_running": (409, "The first request of this key still runs", "Wait, then send it again."),
-    "body_too_large": (413, "The body is too large", "Send fewer files a call; /v1/limits has the bounds."),
+    "idempotency_running": (
+        409,
+        "The first request of this key still runs",
+        "Wait, then send it again.",
+    ),
+    "body_too_large": (
+        413,
+        "The body is too large",
+        "Send fewer files a call; /v1/limits has the bounds.",
+    ),
     "too_many_files": (413, "Too many files in one call", "Send a zip archive, or several calls."),
-    "unsupported_media_type": (415, "Bodies of this type are not read", "Send multipart/form-data or JSON."),
+    "unsupported_media_type": (
+        415,
+        "Bodies of this type are not read",
+        "Send multipart/form-data or JSON.",
+    ),
     "missing_field": (422, "A field is missing", "The detail names it."),
     "unknown_field": (422, "A field that does not exist", "The detail names those there are."),
     "invalid_field": (422, "A field has a value it cannot have", "The detail says what it can be."),
-    "wrong_unit": (422, "The unit does not fit the property", "The detail names the property's unit."),
     "no_structure_predicted": (
         422,
         "None of the structures could be predicted",
@@ -81,10 +108,22 @@ DOOR: dict[str, tuple[int, str, str]] = {
         "This Idempotency-Key came with another body",
         "Use a new key for a new request.",
     ),
-    "quota_exceeded": (429, "The quota of this key is used up", "Wait as long as Retry-After says."),
-    "head_too_large": (431, "The head of the request is too large", "Send fewer or shorter headers."),
+    "quota_exceeded": (
+        429,
+        "The quota of this key is used up",
+        "Wait as long as Retry-After says.",
+    ),
+    "head_too_large": (
+        431,
+        "The head of the request is too large",
+        "Send fewer or shorter headers.",
+    ),
     "internal": (500, "An error of ours", "Tell us the request id; it is in our log."),
-    "broker_unavailable": (503, "The queue cannot be reached", "Try again after Retry-After seconds."),
+    "broker_unavailable": (
+        503,
+        "The queue cannot be reached",
+        "Try again after Retry-After seconds.",
+    ),
     "queue_full": (503, "Too many jobs wait", "Try again after Retry-After seconds."),
     "no_worker": (503, "No worker is there to do this", "Try again after Retry-After seconds."),
     "busy": (503, "Too many requests at once", "Try again after Retry-After seconds."),
@@ -92,13 +131,23 @@ DOOR: dict[str, tuple[int, str, str]] = {
     "storage_full": (507, "No space is left for uploads", "Try again later; we need to make room."),
 }
 
-RETRY_AFTER_S = {"broker_unavailable": 5, "queue_full": 5, "no_worker": 5, "busy": 2, "shutting_down": 5}
+RETRY_AFTER_S = {
+    "broker_unavailable": 5,
+    "queue_full": 5,
+    "no_worker": 5,
+    "busy": 2,
+    "shutting_down": 5,
+}
 
 
 def codes() -> dict[str, tuple[int, str, str]]:
     """Every code a client can meet: its status, title and cure."""
     ours = {
-        cls.code: (status, (cls.__doc__ or cls.code).strip().rstrip("."), "The error's own hint says what helps.")
+        cls.code: (
+            status,
+            (cls.__doc__ or cls.code).strip().rstrip("."),
+            "The error's own hint says what helps.",
+        )
         for cls, status in STATUS.items()
         if cls.code != "internal"
     }
@@ -157,7 +206,9 @@ class Problem(Exception):  # noqa: N818 — RFC 9457 calls it so
     def response(self, request_id: str) -> Response:
         """The answer itself."""
         body = orjson.dumps(self.body(request_id))
-        return Response(body, self.status, {"Cache-Control": "no-store", **self.headers}, MEDIA_TYPE)
+        return Response(
+            body, self.status, {"Cache-Control": "no-store", **self.headers}, MEDIA_TYPE
+        )
 
 
 CODES = codes()

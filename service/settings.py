@@ -35,19 +35,34 @@ class ServiceSettings(WorkerSettings):
     max_json_bytes: int = Field(16_000_000, ge=1, description="Bytes of one JSON body.")
     max_models: int = Field(16, ge=1, description="Models of one call.")
     max_fields: int = Field(64, ge=1, description="Form fields of one call that are not files.")
-    max_field_bytes: int = Field(4_096, ge=64, description="Bytes of one form field that is not a file.")
+    max_field_bytes: int = Field(
+        4_096, ge=64, description="Bytes of one form field that is not a file."
+    )
 
-    wait_default_s: float = Field(5.0, ge=0, description="How long a POST waits for its answer unless asked.")
+    wait_default_s: float = Field(
+        5.0, ge=0, description="How long a POST waits for its answer unless asked."
+    )
     wait_max_s: float = Field(60.0, ge=0, le=600, description="The longest `Prefer: wait`.")
     head_s: float = Field(10.0, gt=0, description="Time in which a request's head must have come.")
     receive_s: float = Field(
-        20.0, gt=0, description="Time that may pass waiting for a request's body, beyond what its size allows."
+        20.0,
+        gt=0,
+        description="Time that may pass waiting for a request's body, beyond what its size allows.",
     )
     receive_bytes_per_s: int = Field(
         50_000, ge=1, description="The slowest upload: every so many bytes allow one more second."
     )
     keep_alive_s: int = Field(30, ge=1, description="How long an idle connection is kept.")
-    shutdown_s: int = Field(30, ge=0, description="Time that requests in flight have to finish at shutdown.")
+    shutdown_s: int = Field(
+        7, ge=0, description="Time that requests in flight have to finish at shutdown."
+    )
+
+    drain_s: float = Field(
+        0.3,
+        ge=0,
+        le=60,
+        description="Time between readiness turning 503 and the end of listening, at shutdown.",
+    )
 
     max_requests: int = Field(512, ge=1, description="Requests in progress at once; more get 503.")
     max_streams: int = Field(64, ge=1, description="Event streams open at once; more get 503.")
@@ -57,14 +72,18 @@ class ServiceSettings(WorkerSettings):
     )
     ping_s: float = Field(15.0, gt=0, description="Pause between the pings of an event stream.")
     stream_s: float = Field(
-        3_600.0, gt=0, description="Longest life of one event stream; clients reconnect with `Last-Event-ID`."
+        3_600.0,
+        gt=0,
+        description="Longest life of one event stream; clients reconnect with `Last-Event-ID`.",
     )
 
     quota_requests_per_minute: int = Field(
         600, ge=1, description="Requests a minute of a new key, unless it is given another figure."
     )
     quota_structures_per_day: int = Field(
-        100_000, ge=1, description="Structures a day of a new key, unless it is given another figure."
+        100_000,
+        ge=1,
+        description="Structures a day of a new key, unless it is given another figure.",
     )
 
     @property

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.problem import ErrorItem
 
-JOB_EXAMPLE = {
+JOB_EXAMPLE: dict[str, Any] = {
     "id": "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C",
     "kind": "predict",
     "status": "succeeded",
@@ -65,13 +66,18 @@ class JobView(BaseModel):
     kind: str = Field(description="What is done: `predict` or `import`.")
     status: JobStatus
     label: str | None = Field(None, description="The word given when it was made.")
-    models: list[str] = Field(default_factory=list, description="The models it uses, with their versions.")
+    models: list[str] = Field(
+        default_factory=list, description="The models it uses, with their versions."
+    )
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    attempt: int = Field(description="How often it was begun; more than 1 only after a worker was lost, or a retry.")
+    attempt: int = Field(
+        description="How often it was begun; more than 1 only after a worker was lost, or a retry."
+    )
     progress: Progress
     error: ErrorItem | None = Field(None, description="Why it failed.")
+    retry_of: str | None = Field(None, description="The job that this one does again.")
     links: JobLinks
 
 

@@ -19,7 +19,8 @@ class KeyRequest(BaseModel):
     """A key to be made."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "notebook", "scopes": ["predict"]}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "notebook", "scopes": ["predict"]}]},
     )
 
     name: str = Field(min_length=1, max_length=100, description="Who or what it is for.")
@@ -29,8 +30,12 @@ class KeyRequest(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$",
         description="Keys of one owner see the same jobs; the key alone if not given.",
     )
-    requests_per_minute: int | None = Field(None, ge=1, le=1_000_000, description="Quota; the service's default if none.")
-    structures_per_day: int | None = Field(None, ge=1, le=1_000_000_000, description="Quota; the default if none.")
+    requests_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="Quota; the service's default if none."
+    )
+    structures_per_day: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="Quota; the default if none."
+    )
 
 
 class KeyView(BaseModel):
@@ -43,7 +48,9 @@ class KeyView(BaseModel):
     requests_per_minute: int
     structures_per_day: int
     created_at: datetime
-    key: str | None = Field(None, description="The secret; shown once, when the key is made, and not kept.")
+    key: str | None = Field(
+        None, description="The secret; shown once, when the key is made, and not kept."
+    )
 
 
 class KeyList(BaseModel):

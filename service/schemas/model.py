@@ -76,7 +76,9 @@ class FamilyView(BaseModel):
 
     family: str
     title: str
-    settings: dict[str, Any] = Field(description="JSON schemas of the settings: `graph` and `network`.")
+    settings: dict[str, Any] = Field(
+        description="JSON schemas of the settings: `graph` and `network`."
+    )
     links: dict[str, str]
 
 
@@ -94,7 +96,9 @@ class ImportForm(BaseModel):
     file: bytes = Field(
         description="A published CGCNN `.pth.tar`, or a checkpoint of ours. It is read without running any code in it."
     )
-    name: str = Field(pattern=MODEL_NAME, description="Name of the model; an existing one gets a new version.")
+    name: str = Field(
+        pattern=MODEL_NAME, description="Name of the model; an existing one gets a new version."
+    )
     property: str | None = Field(None, description="What it predicts, for example `band-gap`.")
     unit: str | None = Field(None, description="Unit of the property; its usual one if not given.")
     title: str | None = Field(None, max_length=200, description="One line for people.")

@@ -1,14 +1,14 @@
 """Predictions on the wire."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.job import JobStatus
 from service.schemas.problem import ErrorItem
 
-RECORD_EXAMPLE = {
+RECORD_EXAMPLE: dict[str, Any] = {
     "index": 0,
     "name": "NaCl.cif",
     "formula": "NaCl",
@@ -29,7 +29,7 @@ RECORD_EXAMPLE = {
     "warnings": [],
 }
 
-ANSWER_EXAMPLE = {
+ANSWER_EXAMPLE: dict[str, Any] = {
     "job": "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C",
     "status": "succeeded",
     "records": [RECORD_EXAMPLE],
@@ -61,9 +61,13 @@ class StructureText(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(None, max_length=255, description="Shown in the record; `structure-N` if none.")
+    name: str | None = Field(
+        None, max_length=255, description="Shown in the record; `structure-N` if none."
+    )
     format: str | None = Field(None, description="Kind of the text; recognised when not given.")
-    text: str = Field(description="The content of the file: CIF, POSCAR, extended XYZ, pymatgen or OPTIMADE JSON.")
+    text: str = Field(
+        description="The content of the file: CIF, POSCAR, extended XYZ, pymatgen or OPTIMADE JSON."
+    )
 
 
 class PredictionRequest(BaseModel):
@@ -93,7 +97,9 @@ class PredictionRequest(BaseModel):
         max_length=16,
         description="Models to predict with: `name`, `name@3` or `name@alias`.",
     )
-    format: str | None = Field(None, description="Kind of every structure that does not tell its own.")
+    format: str | None = Field(
+        None, description="Kind of every structure that does not tell its own."
+    )
     disorder: Disorder = Field(
         Disorder.REFUSE,
         description="Sites shared by several elements: `refuse` the structure, or take the `majority` element.",
@@ -103,7 +109,9 @@ class PredictionRequest(BaseModel):
         default_factory=list,
         description="`sites`: contributions of the sites. `features`: the crystal's vector inside the network.",
     )
-    label: str | None = Field(None, max_length=200, description="A word of yours to find the job by.")
+    label: str | None = Field(
+        None, max_length=200, description="A word of yours to find the job by."
+    )
 
 
 class PredictionForm(BaseModel):
@@ -120,27 +128,42 @@ class PredictionForm(BaseModel):
         max_length=16,
         description="Model to predict with: `name`, `name@3` or `name@alias`; repeat the field for several.",
     )
-    format: str | None = Field(None, description="Kind of all files; recognised from name and content if not given.")
+    format: str | None = Field(
+        None, description="Kind of all files; recognised from name and content if not given."
+    )
     disorder: Disorder = Field(Disorder.REFUSE, description="Sites shared by several elements.")
     primitive: bool = Field(False, description="Reduce each structure to its primitive cell first.")
     include: list[Include] = Field(
-        default_factory=list, description="`sites`, `features`; repeat the field or separate by commas."
+        default_factory=list,
+        description="`sites`, `features`; repeat the field or separate by commas.",
     )
-    label: str | None = Field(None, max_length=200, description="A word of yours to find the job by.")
+    label: str | None = Field(
+        None, max_length=200, description="A word of yours to find the job by."
+    )
 
 
 class PredictionView(BaseModel):
     """One number, of one model, for one structure."""
 
     model: str = Field(description="The model with its version, for example `formation-energy@1`.")
-    property: str = Field(description="What was predicted, for example `formation-energy-per-atom`.")
-    value: float | None = Field(description="The prediction; null when this model could not answer.")
+    property: str = Field(
+        description="What was predicted, for example `formation-energy-per-atom`."
+    )
+    value: float | None = Field(
+        description="The prediction; null when this model could not answer."
+    )
     unit: str = Field(description="Unit of the value; `1` when it has none.")
-    interval: list[float] | None = Field(None, description="Lower and upper bound, if the model gives them.")
+    interval: list[float] | None = Field(
+        None, description="Lower and upper bound, if the model gives them."
+    )
     std: float | None = Field(None, description="Standard deviation, if the model gives one.")
-    in_domain: bool | None = Field(None, description="Whether the structure is like the training data, if known.")
+    in_domain: bool | None = Field(
+        None, description="Whether the structure is like the training data, if known."
+    )
     reasons: list[str] = Field(default_factory=list, description="Why it is not in the domain.")
-    features: list[float] | None = Field(None, description="The crystal's vector (`include=features`).")
+    features: list[float] | None = Field(
+        None, description="The crystal's vector (`include=features`)."
+    )
     error: ErrorItem | None = Field(None, description="Why this model could not answer.")
 
 
@@ -161,14 +184,22 @@ class RecordView(BaseModel):
 
     index: int = Field(description="Position in the answer, from 0.")
     name: str = Field(description="`file`, `file#block` or `archive/member`.")
-    formula: str | None = Field(None, description="Reduced formula; null when the structure could not be read.")
+    formula: str | None = Field(
+        None, description="Reduced formula; null when the structure could not be read."
+    )
     n_sites: int | None = Field(None, description="Sites in the cell as used.")
     status: Literal["succeeded", "partial", "failed"] = Field(
         description="`partial`: some of the models could not answer."
     )
-    predictions: list[PredictionView] = Field(description="One for each property of each model, in order.")
-    sites: list[SiteView] | None = Field(None, description="Contributions of the sites (`include=sites`).")
-    warnings: list[str] = Field(default_factory=list, description="What to know before trusting the numbers.")
+    predictions: list[PredictionView] = Field(
+        description="One for each property of each model, in order."
+    )
+    sites: list[SiteView] | None = Field(
+        None, description="Contributions of the sites (`include=sites`)."
+    )
+    warnings: list[str] = Field(
+        default_factory=list, description="What to know before trusting the numbers."
+    )
     error: ErrorItem | None = Field(None, description="Why there is no answer for this structure.")
 
 
@@ -189,5 +220,8 @@ class PredictionAnswer(BaseModel):
 
     job: str = Field(description="Id of the job.")
     status: JobStatus = Field(description="Where the job stands.")
-    records: list[RecordView] = Field(description="One record a structure, in the order of the input.")
+    records: list[RecordView] = Field(
+        description="One record a structure, in the order of the input."
+    )
+    error: ErrorItem | None = Field(None, description="Why the job as a whole failed, if it did.")
     links: PredictionLinks

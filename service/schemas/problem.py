@@ -8,8 +8,12 @@ class ErrorItem(BaseModel):
 
     code: str = Field(description="Stable name of the error, for example `unreadable_structure`.")
     detail: str = Field(description="What is wrong, for people.")
-    file: str | None = Field(None, description="The file (or archive member, or block) it is about.")
-    pointer: str | None = Field(None, description="JSON pointer, or name of the form field, query or header.")
+    file: str | None = Field(
+        None, description="The file (or archive member, or block) it is about."
+    )
+    pointer: str | None = Field(
+        None, description="JSON pointer, or name of the form field, query or header."
+    )
     place: str | None = Field(None, description="Line, site or value inside the file.")
     expected: str | None = Field(None, description="What should have been there.")
     got: str | None = Field(None, description="What was there.")
@@ -47,11 +51,15 @@ class ProblemView(BaseModel):
         },
     )
 
-    type: str = Field(description="Address of a page about this kind of error, relative to the service.")
+    type: str = Field(
+        description="Address of a page about this kind of error, relative to the service."
+    )
     title: str = Field(description="The kind of error in one line; the same for every occurrence.")
     status: int = Field(ge=400, le=599, description="The HTTP status, again.")
     detail: str = Field(description="What is wrong this time.")
     code: str = Field(description="Stable name of the error, for programs.")
     hint: str | None = Field(None, description="What helps.")
-    request_id: str = Field(description="The `X-Request-ID` of this request; it is in the service's log.")
+    request_id: str = Field(
+        description="The `X-Request-ID` of this request; it is in the service's log."
+    )
     errors: list[ErrorItem] | None = Field(None, description="Each single thing that is wrong.")

@@ -19,7 +19,12 @@ class Ready(BaseModel):
             "examples": [
                 {
                     "status": "ready",
-                    "checks": {"broker": "ok", "persistence": "ok", "parse": "2 alive", "infer": "1 alive"},
+                    "checks": {
+                        "broker": "ok",
+                        "persistence": "ok",
+                        "parse": "2 alive",
+                        "infer": "1 alive",
+                    },
                     "missing": [],
                 }
             ]
@@ -35,7 +40,9 @@ class Limits(BaseModel):
     """Every bound of this service."""
 
     structures: dict[str, Any] = Field(description="What one structure and one call may hold.")
-    requests: dict[str, Any] = Field(description="What one request may be, and how long it may take.")
+    requests: dict[str, Any] = Field(
+        description="What one request may be, and how long it may take."
+    )
     jobs: dict[str, Any] = Field(description="How many jobs may wait and how long they are kept.")
     formats: list[str] = Field(description="Values of `format`.")
 

@@ -1,0 +1,78 @@
+"""A job's events as server-sent events; every stream ends: with the job, its time, or the service."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+
+from service.house import House
+from service.problems import Problem
+from service.reach import reaching
+from workers.jobs import Event
+
+MEDIA_TYPE = "text/event-stream"
+BLOCK_MS = 1_500  # below the socket's timeout; also how long a stop of the service may go unseen
+ID = re.compile(r"\d{1,15}-\d{1,9}")
+PING = b": ping\n\n"
+
+
+def last_seen(header: str | None) -> str | None:
+    """The event that the client saw last; what is not one of our ids counts as none."""
+    return header if header and ID.fullmatch(header) else None
+
+
+async def after(house: House, job: str, last: str, block_ms: int = 0) -> Sequence[Event]:
+    """Events after the last one; waits for the first of them if told to."""
+    async with reaching():
+        return await house.jobs.events(job, last, block_ms)
+
+
+async def stream(house: House, job: str, last: str) -> AsyncIterator[bytes]:
+    """The events in the form of the wire."""
+    house.streams += 1
+    try:
+        yield b"retry: 2000\n\n"
+        async for chunk in followed(house, job, last):
+            yield chunk
+    except Problem:  # the broker has gone; the client comes back with Last-Event-ID
+        yield b": the queue is away\n\n"
+    finally:
+        house.streams -= 1
+
+
+async def followed(house: House, job: str, last: str) -> AsyncIterator[bytes]:
+    """Events until the end, with a ping in every silence."""
+    until = time.monotonic() + house.settings.stream_s
+    spoke = time.monotonic()
+    while time.monotonic() < until and not house.traffic.stopping:
+        found = await after(house, job, last, BLOCK_MS)
+        for event in found:
+            last = event.id
+            yield framed(event)
+            if event.kind == "done":
+                return
+        now = time.monotonic()
+        if found:
+            spoke = now
+        elif now - spoke >= house.settings.ping_s:
+            yield PING
+            spoke = now
+        if not found and await gone(house, job, last):
+            return
+
+
+async def gone(house: House, job: str, last: str) -> bool:
+    """Whether nothing more can come: the job was purged, or has ended and told so before `last`."""
+    async with reaching():
+        record = await house.jobs.get(job)
+    return record is None or (record.status.ended and not await after(house, job, last))
+
+
+def framed(event: Event) -> bytes:
+    """One event on the wire."""
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (
+        event.id.encode(),
+        event.kind.encode(),
+        orjson.dumps(event.data),
+    )

@@ -1,0 +1,81 @@
+"""What a running service holds, opened once and closed at its end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from models.catalogue import RELEASED, Catalogue
+from service.answers import Answers
+from service.errands import Errands
+from service.idempotency import Idempotency
+from service.keys import Keys
+from service.metrics import HttpMetrics
+from service.middleware import Traffic
+from service.settings import ServiceSettings
+from service.upload import Uploads
+from service.watch import Watch
+from workers.broker import connect_async, make_celery
+from workers.files import Files
+from workers.jobs import AsyncJobs, JobLimits, new_id
+
+
+@dataclass(slots=True)
+class House:
+    """The parts of one service process, handed to whoever needs them."""
+
+    settings: ServiceSettings
+    redis: Redis
+    jobs: AsyncJobs
+    keys: Keys
+    idempotency: Idempotency
+    answers: Answers
+    watch: Watch
+    errands: Errands
+    uploads: Uploads
+    files: Files
+    catalogue: Catalogue
+    metrics: HttpMetrics
+    traffic: Traffic
+    streams: int = 0
+
+
+def build(settings: ServiceSettings, metrics: HttpMetrics, traffic: Traffic) -> House:
+    """The parts, not yet at work."""
+    redis = connect_async(settings)
+    jobs = AsyncJobs(redis, JobLimits.of(settings))
+    files = Files(settings.state)
+    return House(
+        settings=settings,
+        redis=redis,
+        jobs=jobs,
+        keys=Keys(redis, settings),
+        idempotency=Idempotency(redis),
+        answers=Answers(jobs, new_id("service")),
+        watch=Watch(jobs, files),
+        errands=Errands(make_celery(settings)),
+        uploads=Uploads(files, settings),
+        files=files,
+        catalogue=Catalogue([RELEASED, files.models()]),
+        metrics=metrics,
+        traffic=traffic,
+    )
+
+
+@asynccontextmanager
+async def at_work(house: House) -> AsyncIterator[None]:
+    """Runs what a service does besides answering: collecting answers, looking at the queue."""
+    house.uploads.sweep()
+    tasks = [asyncio.create_task(house.answers.run()), asyncio.create_task(house.watch.run())]
+    try:
+        yield
+    finally:
+        house.traffic.stopping = True
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await house.redis.aclose()

@@ -1,0 +1,249 @@
+"""`/v1/jobs`: what is to be done, is being done, and has been done."""
+
+import asyncio
+import hashlib
+import time
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from service import events
+from service.dependencies import Predictor, TheHouse
+from service.documented import answer, problems
+from service.jobs import owned
+from service.problems import Problem
+from service.reach import reaching
+from service.schemas.job import JobPage, JobStatus, JobView
+from service.view import as_cursor, job_view, json, of_cursor
+from workers.contract import Task
+from workers.jobs import Job, Status, new_id
+
+router = APIRouter(tags=["jobs"])
+NO_STORE = {"Cache-Control": "no-cache"}
+
+
+@router.get(
+    "/v1/jobs",
+    name="list_jobs",
+    summary="Your jobs, the newest first",
+    response_model=None,
+    responses={
+        200: answer(JobPage, "A page of jobs."),
+        **problems("invalid_cursor", "unknown_field", "invalid_field"),
+    },
+)
+async def list_jobs(
+    request: Request,
+    *,
+    house: TheHouse,
+    who: Predictor,
+    kind: Annotated[Task | None, Query(description="Only this kind.")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only in this state.")] = None,
+    model: Annotated[
+        str | None, Query(max_length=140, description="Only with this model, `name` or `name@3`.")
+    ] = None,
+    label: Annotated[str | None, Query(max_length=200, description="Only with this label.")] = None,
+    since: Annotated[
+        datetime | None, Query(description="Only those made at or after this time.")
+    ] = None,
+    until: Annotated[
+        datetime | None, Query(description="Only those made before this time.")
+    ] = None,
+    cursor: Annotated[str | None, Query(max_length=100, description="From `links.next`.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Jobs of one page.")] = 50,
+) -> Response:
+    """Filters can be combined. Follow `links.next` for more."""
+    before = of_cursor(cursor)
+    async with reaching():
+        try:
+            page = await house.jobs.list(
+                who.owner,
+                kind=kind,
+                status=None if status is None else Status(status.value),
+                label=label,
+                model=model,
+                since=seconds("since", since),
+                until=seconds("until", until),
+                cursor=before,
+                limit=limit,
+            )
+        except ValueError as error:  # what was in the cursor is no job's id
+            raise Problem(
+                "invalid_cursor", "This cursor was not made here.", pointer="cursor"
+            ) from error
+    now = time.time()
+    here = request.url.include_query_params(cursor=as_cursor(page.cursor)) if page.cursor else None
+    return json(
+        {
+            "jobs": [job_view(job, now) for job in page.jobs],
+            "links": {"self": path_of(request.url), "next": path_of(here) if here else None},
+        },
+        headers=NO_STORE,
+    )
+
+
+def seconds(name: str, when: datetime | None) -> float | None:
+    """Seconds since 1970; raises `Problem` for times that no job can have."""
+    if when is None:
+        return None
+    try:
+        return max(0.0, when.timestamp())
+    except (OverflowError, ValueError, OSError):
+        raise Problem("invalid_field", f"{name}: out of range.", pointer=name) from None
+
+
+def path_of(url: object) -> str:
+    """Path and query of an address, so that a proxy's host name does not matter."""
+    parts = getattr(url, "components")  # noqa: B009 — a Starlette URL
+    return f"{parts.path}?{parts.query}" if parts.query else str(parts.path)
+
+
+@router.get(
+    "/v1/jobs/{job}",
+    name="get_job",
+    summary="Where a job stands",
+    response_model=None,
+    responses={
+        200: answer(
+            JobView, "The job.", ETag="Changes when the job does; send it as If-None-Match."
+        ),
+        304: {"description": "Nothing has changed since the ETag in If-None-Match."},
+        **problems("unknown_job", "unknown_field", "invalid_field"),
+    },
+)
+async def get_job(job: str, request: Request, house: TheHouse, who: Predictor) -> Response:
+    """To follow a job, prefer its events; to poll, send the last ETag."""
+    record = await owned(house, who, job)
+    tag = etag(record)
+    headers = {"ETag": tag, **NO_STORE}
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or tag in [part.strip() for part in known.split(",")]:
+        return Response(status_code=304, headers=headers)
+    return json(job_view(record, time.time()), headers=headers)
+
+
+def etag(job: Job) -> str:
+    """The same as long as nothing a reader could see has changed."""
+    seen = f"{job.id} {job.status} {job.attempt} {job.done} {job.failed} {job.total}"
+    return f'W/"{hashlib.blake2b(seen.encode(), digest_size=8).hexdigest()}"'
+
+
+@router.post(
+    "/v1/jobs/{job}/cancel",
+    name="cancel_job",
+    summary="Stop a job",
+    response_model=None,
+    responses={
+        200: answer(JobView, "The job after it; what it had made stays."),
+        **problems("unknown_job", "unknown_field", "invalid_field"),
+    },
+)
+async def cancel_job(job: str, house: TheHouse, who: Predictor) -> Response:
+    """A queued job is cancelled at once, a running one stops soon; an ended one stays as it is."""
+    await owned(house, who, job)
+    async with reaching():
+        await house.jobs.cancel(job)
+    return json(job_view(await owned(house, who, job), time.time()))
+
+
+@router.post(
+    "/v1/jobs/{job}/retry",
+    name="retry_job",
+    summary="Do a job again",
+    response_model=None,
+    responses={
+        202: answer(JobView, "The new job.", Location="The new job."),
+        **problems(
+            "unknown_job",
+            "conflict",
+            "queue_full",
+            "storage_full",
+            "unknown_field",
+            "invalid_field",
+        ),
+    },
+)
+async def retry_job(job: str, house: TheHouse, who: Predictor) -> Response:
+    """End states never change, so a retry is a new job with the same order and the same upload."""
+    record = await owned(house, who, job)
+    if not record.status.ended:
+        raise Problem(
+            "conflict", f"The job is {record.status}; only an ended one can be done again."
+        )
+    if record.status == "succeeded" and not record.failed:
+        raise Problem("conflict", "Nothing in this job failed.")
+    new = new_id("job")
+    await house.keys.charge(who, record.total if record.kind is Task.PREDICT else 0)
+    try:
+        await asyncio.to_thread(house.files.lend, job, new)
+    except FileNotFoundError:
+        raise Problem(
+            "conflict", "The upload of this job is gone.", hint="Send it again."
+        ) from None
+    house.watch.doubtful.add(new)
+    async with reaching():
+        accepted = await house.jobs.retry(job, new)
+    house.watch.doubtful.discard(new)
+    if not accepted:
+        house.files.remove(new)
+        raise Problem("queue_full", "As many jobs wait as may.")
+    if not record.direct:
+        house.errands.send(record.kind, new)
+    view = job_view(await owned(house, who, new), time.time())
+    return json(view, 202, {"Location": f"/v1/jobs/{new}"})
+
+
+@router.delete(
+    "/v1/jobs/{job}",
+    name="delete_job",
+    summary="Purge an ended job",
+    status_code=204,
+    response_model=None,
+    responses={
+        204: {"description": "The job, its upload and its results are gone."},
+        **problems("unknown_job", "conflict", "unknown_field", "invalid_field"),
+    },
+)
+async def delete_job(job: str, house: TheHouse, who: Predictor) -> Response:
+    """Cancel a running job first. Models that it made stay."""
+    await owned(house, who, job)
+    async with reaching():
+        deleted = await house.jobs.delete(job)
+    if not deleted:
+        record = await owned(house, who, job)
+        raise Problem("conflict", f"The job is {record.status}; cancel it first.")
+    await asyncio.to_thread(house.files.remove, job)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/v1/jobs/{job}/events",
+    name="follow_job",
+    summary="A job's events as they come",
+    response_model=None,
+    responses={
+        200: {
+            "description": "Server-sent events `status`, `progress`, `metric`, `log` and, at the end, `done`. "
+            "Comment lines keep the connection alive. Send `Last-Event-ID` to go on after a break.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The job has ended and there is nothing after `Last-Event-ID`."},
+        **problems("unknown_job", "unknown_field", "invalid_field"),
+    },
+)
+async def follow_job(job: str, request: Request, house: TheHouse, who: Predictor) -> Response:
+    """With curl: `curl -N …/v1/jobs/{job}/events`."""
+    record = await owned(house, who, job)
+    last = events.last_seen(request.headers.get("last-event-id"))
+    if last is not None and record.status.ended and not await events.after(house, job, last):
+        return Response(status_code=204)
+    if request.scope["state"]["head"]:
+        return Response(media_type=events.MEDIA_TYPE)
+    if house.streams >= house.settings.max_streams:
+        raise Problem("busy", f"{house.streams} event streams are open.")
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(
+        events.stream(house, job, last or "0"), headers=headers, media_type=events.MEDIA_TYPE
+    )

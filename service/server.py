@@ -1,0 +1,62 @@
+"""The service as a process: bounded in every direction, and leaving without hanging up on anybody."""
+
+import asyncio
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.protocol import MOST_HEAD_BYTES, protocol
+from service.settings import ServiceSettings
+
+
+def configured(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
+    """How uvicorn runs it; each option with its reason."""
+    return uvicorn.Config(
+        app,
+        host=settings.host.strip("[]"),
+        port=settings.port,
+        loop="auto",  # uvloop where there is one
+        http=protocol(settings.head_s),  # strict h11, with deadlines
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        ws="none",
+        lifespan="on",
+        log_config=None,  # one form of log for the whole process
+        access_log=False,  # our own line has the request id
+        server_header=False,
+        proxy_headers=False,  # nobody may say he is somebody else
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.shutdown_s,
+        backlog=1024,
+    )
+
+
+class Server(uvicorn.Server):
+    """Says that it is about to stop before it stops listening."""
+
+    def __init__(self, app: FastAPI, settings: ServiceSettings) -> None:
+        super().__init__(configured(app, settings))
+        self.house = app.state.house
+        self.drain_s = settings.drain_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: object = None) -> None:
+        """Until a signal asks to stop."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)  # type: ignore[arg-type]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """First readiness turns 503, then, after the time to drain, nobody new is let in."""
+        if self.house.traffic.stopping or self._loop is None or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self._captured_signals.append(sig)
+        self.house.traffic.stopping = True
+        self._loop.call_soon_threadsafe(self._begin_to_stop)
+
+    def _begin_to_stop(self) -> None:
+        self.house.answers.stir()  # who waits gets his 202 now
+        asyncio.get_running_loop().call_later(self.drain_s, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True

@@ -1,0 +1,135 @@
+"""A job is recorded, then waited for; nobody is told of a job that was not recorded."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from service.house import House
+from service.idempotency import Claim
+from service.keys import Caller
+from service.middleware import Meeting
+from service.prefer import Patience
+from service.problems import Problem
+from service.reach import reaching
+from service.upload import Upload
+from workers.contract import Order, Task
+from workers.jobs import Job, NewJob
+
+# What a parse worker does at once, woken by the submit script itself; the rest goes through Celery.
+DIRECT_FILES = 8
+DIRECT_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """All that a new job is made of."""
+
+    kind: Task
+    order: Order
+    upload: Upload
+    caller: Caller
+    claim: Claim
+    label: str | None = None
+    models: tuple[str, ...] = ()
+    total: int = 0
+    charged: int = 0  # structures, for the quota of the caller's key
+
+    @property
+    def direct(self) -> bool:
+        """Small enough for the short way."""
+        upload = self.upload
+        small = upload.count <= DIRECT_FILES and upload.size <= DIRECT_BYTES
+        return self.kind is Task.PREDICT and small and not upload.archives
+
+
+async def run(house: House, met: Meeting, what: Submission, patience: Patience) -> Job:
+    """Submits the job and waits for its end as long as asked; the record as it then is."""
+    job = what.upload.job
+    met.job = job
+    ended = house.answers.expect(job)
+    try:
+        await house.keys.charge(what.caller, what.charged)
+        await submit(house, met, what)
+    except BaseException:
+        house.answers.drop(job)
+        await forget(house, what.claim)
+        raise
+    try:
+        found = await until_ended(house, job, ended, patience.seconds)
+    finally:
+        await settle(house.idempotency.answered, what.claim)
+    return found
+
+
+async def submit(house: House, met: Meeting, what: Submission) -> None:
+    """Gives upload and record their places; raises `Problem` when the job was not accepted."""
+    new = NewJob(
+        id=what.upload.job,
+        kind=what.kind,
+        order=what.order.model_dump_json(),
+        owner=what.caller.owner,
+        label=what.label,
+        request_id=met.request_id,
+        models=what.models,
+        total=what.total,
+        direct=what.direct,
+        answer_to=house.answers.service,
+        ttl_s=house.settings.result_ttl_s,
+    )
+    if what.direct:
+        what.upload.keep()
+    else:
+        await asyncio.to_thread(what.upload.keep)
+    # When this fails, the call may have been carried out all the same: then the job runs, unknown to
+    # its sender, and its files go with its record; else they go as soon as the broker can tell.
+    house.watch.doubtful.add(new.id)
+    async with reaching():
+        accepted = await house.jobs.submit(new)
+    house.watch.doubtful.discard(new.id)
+    if not accepted:
+        house.files.remove(what.upload.job)
+        raise Problem("queue_full", "As many jobs wait as may.")
+    if not what.direct:
+        house.errands.send(what.kind, what.upload.job)
+
+
+async def until_ended(house: House, job: str, ended: asyncio.Future[None], seconds: float) -> Job:
+    """The record, as soon as the job has ended or the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = deadline - time.monotonic()
+        if house.traffic.stopping:
+            left = 0.0
+        await house.answers.wait(job, ended, left)
+        ended = house.answers.expect(job)  # before the look, so that no end falls between
+        async with reaching():
+            record = await house.jobs.get(job)
+        if record is None:
+            house.answers.drop(job)
+            raise Problem("unknown_job", "The job was purged while it was waited for.")
+        if record.status.ended or left <= 0:
+            house.answers.drop(job)
+            return record
+
+
+async def look(house: House, job: str) -> Job | None:
+    """The record as it is now."""
+    async with reaching():
+        return await house.jobs.get(job)
+
+
+async def forget(house: House, claim: Claim) -> None:
+    """The key may be used again; if the broker is away now, it runs out by itself."""
+    await settle(house.idempotency.forget, claim)
+
+
+async def settle(step: Callable[[Claim], Awaitable[Any]], claim: Claim) -> None:
+    """A step whose failure changes nothing for this request."""
+    if claim.name is None:
+        return
+    try:
+        await step(claim)
+    except Problem:
+        return

@@ -1,0 +1,85 @@
+"""A look at the queue every second, so that no request has to ask who is alive."""
+
+import asyncio
+import logging
+import time
+
+from service.problems import Problem
+from service.reach import away, reaching
+from workers.contract import Queue
+from workers.files import Files
+from workers.jobs import AsyncJobs, Health
+
+PAUSE_S = 1.0
+FRESH_S = 0.5
+RECENT_S = 15.0  # a worker that restarts is back within this time
+
+log = logging.getLogger("matprop.service")
+
+
+class Watch:
+    """What the last look saw."""
+
+    def __init__(self, jobs: AsyncJobs, files: Files) -> None:
+        self.jobs = jobs
+        self.files = files
+        self.doubtful: set[str] = set()  # submitted, but the broker's answer did not come
+        self.health: Health | None = None
+        self._at = float("-inf")
+        self._seen: dict[Queue, float] = {}
+        self._away = False
+        self._looking = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
+        while True:
+            try:
+                await self.look()
+                await self._settle_doubts()
+            except Problem:
+                pass
+            except Exception:
+                log.exception("the look at the queue failed")
+            await asyncio.sleep(PAUSE_S)
+
+    async def look(self) -> Health:
+        """The state of broker and workers, at most half a second old; raises `Problem` if away."""
+        async with self._looking:
+            if self.health is not None and not self._away and time.monotonic() - self._at < FRESH_S:
+                return self.health
+            try:
+                async with reaching():
+                    health = await self.jobs.health()
+            except Problem:
+                self._note(away=True)
+                raise
+            self._note(away=False)
+            now = time.monotonic()
+            self._seen.update({Queue(name): now for name, count in health.workers.items() if count})
+            self.health, self._at = health, now
+            return health
+
+    async def admit(self, *queues: Queue) -> None:
+        """Raises `Problem` unless the broker is there and each queue has, or just had, a worker."""
+        if self._away:
+            raise away()
+        if self.health is None:
+            await self.look()
+        now = time.monotonic()
+        for queue in queues:
+            if now - self._seen.get(queue, float("-inf")) > RECENT_S:
+                raise Problem("no_worker", f"No {queue} worker is running.")
+
+    async def _settle_doubts(self) -> None:
+        """Files whose job was not recorded after all are removed."""
+        for job in list(self.doubtful):
+            async with reaching():
+                recorded = await self.jobs.get(job) is not None
+            if not recorded:
+                self.files.remove(job)
+            self.doubtful.discard(job)
+
+    def _note(self, *, away: bool) -> None:
+        if away != self._away:
+            log.warning("the queue is %s", "away" if away else "back")
+        self._away = away
