@@ -1,0 +1,310 @@
+"""Zip, tar and gz: members read one after the other, every byte counted."""
+
+import gzip
+import io
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, cast
+
+import zstandard
+
+from models.errors import BadArchive, EmptyInput, InputError, TooLarge, UnknownFormat
+from models.structures import bounds
+from models.structures.formats import ARCHIVES, Format, recognise
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file to read, or why it cannot be."""
+
+    name: str
+    data: bytes = b""
+    format: Format | None = None
+    error: InputError | None = None
+
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    zstandard.ZstdError,
+    EOFError,
+    OSError,
+    RuntimeError,
+)
+_CHUNK = 1 << 16
+_READ_AT_ONCE = 16_000_000
+# Files that lie beside structures; left out unless nothing else is there.
+_BESIDE = frozenset(
+    ".md .rst .csv .tsv .py .ipynb .pdf .png .jpg .jpeg .gif .svg .html .htm .log .yaml .yml .toml .ini .doc"
+    " .docx .xls .xlsx .sh .bib .out .xml .dat .npy .npz .pkl .h5 .ds_store".split()
+)
+
+
+def members(data: bytes, name: str, kind: Format, forced: Format | None) -> Iterator[Member]:
+    """The structure files of an archive, in its order.
+
+    Raises: BadArchive, TooLarge, EmptyInput.
+    """
+    inner = forced if forced and forced not in ARCHIVES else None
+    try:
+        if kind is Format.ZIP:
+            found = _zip(data, name)
+        elif kind is Format.TAR or _holds_tar(data):
+            found = _tar(data, name)
+        else:
+            yield _single(data, name, inner)
+            return
+        yield from _chosen(found, name, inner)
+    except _DAMAGE as fault:
+        raise _bad(name, f"The archive is damaged: {_short(fault)}.") from None
+    except (ValueError, IndexError, OverflowError):
+        raise _bad(name, "The archive is damaged.") from None
+
+
+def _chosen(found: Iterator[Member], name: str, inner: Format | None) -> Iterator[Member]:
+    """Members that are structures or claim to be; what merely lies beside them is left out."""
+    any_structure = False
+    beside: list[str] = []
+    for member in found:
+        own = member.name.partition("/")[2] if member.name.startswith(f"{name}/") else member.name
+        path = PurePosixPath(own)
+        if own.startswith("__MACOSX/") or path.name.startswith("."):
+            continue
+        if path.suffix.lower() in _BESIDE or path.name.lower() in (
+            "atom_init.json",
+            "readme",
+            "license",
+        ):
+            beside.append(own)
+            continue
+        if member.error is None:
+            member = _recognised(member, inner)
+        if (
+            member.error
+            and isinstance(member.error, UnknownFormat)
+            and path.suffix.lower() in ("", ".txt")
+        ):
+            beside.append(own)
+            continue
+        any_structure = True
+        yield member
+    if not any_structure:
+        held = f"It holds {', '.join(beside[:5])}." if beside else "It holds no file."
+        raise EmptyInput(f"The archive holds no structure file. {held}", file=name)
+
+
+def _recognised(member: Member, inner: Format | None) -> Member:
+    try:
+        kind = recognise(member.name, member.data, inner)
+        if kind in ARCHIVES:
+            raise _bad(
+                member.name, "An archive inside an archive is not read.", "Unpack the inner one."
+            )
+    except InputError as error:
+        return Member(member.name, error=error.in_file(member.name))
+    return Member(member.name, member.data, kind)
+
+
+# -- zip -------------------------------------------------------------------------------------------
+
+
+def _zip(data: bytes, name: str) -> Iterator[Member]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        listed = archive.infolist()
+        _check_listing(listed, len(data), name)
+        left = bounds.ARCHIVE_BYTES
+        for info in listed:
+            if info.is_dir():
+                continue
+            member, used = _zip_member(archive, info, f"{name}/{info.filename}", left)
+            left -= used
+            if left <= 0:
+                raise _too_big(name)
+            yield member
+
+
+def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str) -> None:
+    if len(listed) > bounds.MEMBERS:
+        raise TooLarge(
+            f"The archive has {len(listed):,} members.",
+            file=name,
+            expected=f"at most {bounds.MEMBERS:,}",
+            got=f"{len(listed):,}",
+        )
+    seen: set[str] = set()
+    for info in listed:
+        _check_name(info.filename, name, seen)
+        mode = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
+        if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _bad(name, f"The member {_shown(info.filename)} is a link or a device.")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _bad(
+                name,
+                f"The member {_shown(info.filename)} is packed by a method that is not read here.",
+                "Pack it with the usual method (deflate).",
+            )
+        if info.flag_bits & 1:
+            raise _bad(
+                name,
+                f"The member {_shown(info.filename)} is encrypted.",
+                "Send it without a password.",
+            )
+    end = 0
+    for info in sorted(listed, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise _bad(name, f"The members of the archive overlap at {_shown(info.filename)}.")
+        end = info.header_offset + 30 + len(info.filename.encode()) + info.compress_size
+    if end > size:
+        raise _bad(name, "The archive ends before its last member.")
+
+
+def _zip_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, label: str, left: int
+) -> tuple[Member, int]:
+    try:
+        with archive.open(info) as file:
+            data = _limited(file, min(left, bounds.FILE_BYTES))
+    except zipfile.BadZipFile as fault:
+        return Member(label, error=_bad(label, f"The member is damaged: {_short(fault)}.")), 0
+    except zlib.error:
+        return Member(label, error=_bad(label, "The member is damaged.")), 0
+    _check_ratio(len(data), info.compress_size, label)
+    if len(data) > bounds.FILE_BYTES:
+        return Member(label, error=_big_member(label)), len(data)
+    return Member(label, data), len(data)
+
+
+# -- tar -------------------------------------------------------------------------------------------
+
+
+class _Counted(io.RawIOBase):
+    """A stream that stops when it gives more than it may."""
+
+    def __init__(self, stream: IO[bytes], packed: int, name: str) -> None:
+        self.stream, self.packed, self.name = stream, packed, name
+        self.given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes; a header that wants more than a structure has is hostile."""
+        if size < 0 or size > _READ_AT_ONCE:
+            raise _bad(self.name, "The archive holds a header of absurd size.")
+        data = self.stream.read(size)
+        self.given += len(data)
+        _check_ratio(self.given, self.packed, self.name)
+        if self.given > bounds.ARCHIVE_BYTES:
+            raise _too_big(self.name)
+        return data
+
+
+def _tar(data: bytes, name: str) -> Iterator[Member]:
+    stream = _Counted(_unpacked(data), len(data), name)
+    seen: set[str] = set()
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive:
+        for count, info in enumerate(archive, 1):
+            if count > bounds.MEMBERS:
+                raise TooLarge("The archive has too many members.", file=name)
+            _check_name(info.name, name, seen)
+            if info.isdir():
+                continue
+            if not info.isreg() or info.issparse():
+                raise _bad(name, f"The member {_shown(info.name)} is a link or a device.")
+            label = f"{name}/{info.name}"
+            if info.size > bounds.FILE_BYTES:
+                yield Member(label, error=_big_member(label))
+                continue
+            file = archive.extractfile(info)
+            yield Member(label, _limited(file, bounds.FILE_BYTES) if file else b"")
+
+
+def _unpacked(data: bytes) -> IO[bytes]:
+    if data.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=io.BytesIO(data)))
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(data))
+        return reader
+    return io.BytesIO(data)
+
+
+def _holds_tar(data: bytes) -> bool:
+    return _unpacked(data).read(512)[257:262] == b"ustar"
+
+
+# -- one compressed file ---------------------------------------------------------------------------
+
+
+def _single(data: bytes, name: str, inner: Format | None) -> Member:
+    path = PurePosixPath(name)
+    own = str(path.with_suffix("")) if path.suffix.lower() in (".gz", ".zst", ".zstd") else name
+    text = _limited(_unpacked(data), bounds.FILE_BYTES)
+    if len(text) > bounds.FILE_BYTES:
+        _check_ratio(len(text), len(data), name)
+        return Member(name, error=_big_member(name))
+    return _recognised(Member(own, text), inner)
+
+
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+def _limited(file: IO[bytes], limit: int) -> bytes:
+    """Everything, or one byte more than allowed."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= limit and (part := file.read(min(_CHUNK, limit + 1 - size))):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _check_ratio(unpacked: int, packed: int, name: str) -> None:
+    if unpacked > bounds.RATIO_FREE_BYTES and unpacked > bounds.RATIO * max(packed, 1):
+        raise _bad(name, f"The archive grows more than {bounds.RATIO}-fold when unpacked.")
+
+
+def _check_name(member: str, name: str, seen: set[str]) -> None:
+    parts = PurePosixPath(member.replace("\\", "/")).parts
+    odd = any(ord(char) < 32 or ord(char) == 127 for char in member)
+    if odd or ".." in parts or parts[:1] == ("/",) or (parts and parts[0][1:2] == ":"):
+        raise _bad(name, f"The member {_shown(member)} has a path that leaves the archive.")
+    if len(member) > 512:
+        raise _bad(name, "A member has a name of more than 512 characters.")
+    if member in seen:
+        raise _bad(name, f"The member {_shown(member)} is there twice.")
+    seen.add(member)
+
+
+def _shown(member: str) -> str:
+    return repr(member[:60])
+
+
+def _short(fault: BaseException) -> str:
+    text = str(fault).split("\n", maxsplit=1)[0].rstrip(".")[:100]
+    return text or type(fault).__name__
+
+
+def _bad(name: str, detail: str, hint: str | None = None) -> BadArchive:
+    return BadArchive(detail, file=name, hint=hint)
+
+
+def _too_big(name: str) -> TooLarge:
+    return TooLarge(
+        f"The archive holds more than {bounds.ARCHIVE_BYTES:,} bytes.",
+        file=name,
+        expected=f"at most {bounds.ARCHIVE_BYTES:,} bytes unpacked",
+    )
+
+
+def _big_member(label: str) -> TooLarge:
+    return TooLarge(
+        f"The member has more than {bounds.FILE_BYTES:,} bytes.",
+        file=label,
+        expected=f"at most {bounds.FILE_BYTES:,} bytes a structure file",
+    )

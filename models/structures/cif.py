@@ -1,0 +1,267 @@
+"""One CIF block to a structure: the short way for ordinary files, the careful one for the rest."""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import UnreadableStructure
+from models.structures import bounds
+from models.structures.checks import check_cell, closest
+from models.structures.cif_text import ABSENT, Block, unquote
+from models.structures.cif_values import idealised, lattice_of, number, stated_formula
+from models.structures.composition import NUMBERS, RANK, SYMBOLS
+from models.structures.draft import ReadOptions, check_coordinates, seal
+from models.structures.sites import Reading, Sites, sorted_sites
+from models.structures.structure import Structure
+from models.structures.symmetry import Floats, Operations, operations, too_many
+
+_OPERATIONS = (
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_symop_operation_xyz",
+    "_symmetry_equiv_pos_as_xyz_",
+    "_space_group_symop_operation_xyz_",
+)
+_AXES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
+_MODULATED = frozenset(
+    {"_cell_modulation_dimension", "_cell_wave_vector_seq_id", "_cell_wave_vector_x"}
+)
+_CARTESIAN = ("_atom_site_cartn_x", "_atom_site_cartn_y", "_atom_site_cartn_z")
+_POSITIONS = frozenset({_AXES[0], _CARTESIAN[0]})
+
+
+def holds_structure(block: Block) -> bool:
+    """Whether the block lists sites; publication and powder blocks do not."""
+    return block.holds(_POSITIONS)
+
+
+def structure(
+    block: Block, name: str, options: ReadOptions, notes: Sequence[str] = ()
+) -> Structure:
+    """The structure of one block.
+
+    Raises: InputError of the kind that fits.
+    """
+    if block.holds(_MODULATED):
+        raise UnreadableStructure(
+            "The structure is incommensurate (modulated).",
+            expected="a structure that is periodic in three dimensions",
+            hint="Send a commensurate approximant.",
+        )
+    matrix = _lattice(block)
+    warnings = list(notes)
+    listed = _sites(block, matrix, warnings)
+    reading = Reading(name, matrix, listed, options, warnings)
+    ops = _symmetry(block, reading)
+    if listed.occupancy is None and listed.parts is None:
+        expanded = _expanded(reading, ops)
+        if expanded is not None:
+            numbers, fractional = expanded
+            warnings.extend(_formula_warnings(block, numbers.tolist()))
+            return seal(name, matrix, numbers, fractional, warnings, options)
+    return _carefully(block, reading, ops)
+
+
+def _expanded(reading: Reading, ops: Operations) -> tuple[NDArray[np.uint8], Floats] | None:
+    """All sites of the cell in pymatgen's order; nothing when two of them are too near."""
+    listed = reading.sites
+    fractional, source = ops.expand(listed.coordinates)
+    numbers = np.array(listed.numbers, np.uint8)[source]
+    thickness = check_cell(reading.lattice, len(numbers))
+    order = sorted_sites(listed, numbers, source)
+    numbers, fractional = numbers[order], fractional[order]
+    if closest(reading.lattice, thickness, numbers, fractional):
+        return None
+    return numbers, fractional
+
+
+def _carefully(block: Block, reading: Reading, ops: Operations) -> Structure:
+    from models.structures.disorder import resolved
+
+    numbers, fractional, whole = resolved(reading, ops)
+    if whole:
+        reading.warnings.extend(_formula_warnings(block, numbers.tolist()))
+    return seal(
+        reading.name, reading.lattice, numbers, fractional, reading.warnings, reading.options
+    )
+
+
+# -- cell ------------------------------------------------------------------------------------------
+
+
+def _lattice(block: Block) -> Floats:
+    pairs = block.pairs
+    try:
+        values = [
+            float(pairs[tag])
+            for tag in (
+                "_cell_length_a",
+                "_cell_length_b",
+                "_cell_length_c",
+                "_cell_angle_alpha",
+                "_cell_angle_beta",
+                "_cell_angle_gamma",
+            )
+        ]
+    except (KeyError, ValueError):
+        values = _cell_values(block)
+    return lattice_of(values)
+
+
+def _cell_values(block: Block) -> list[float]:
+    values: list[float] = []
+    missing: list[str] = []
+    for tag in ("_cell_length_a", "_cell_length_b", "_cell_length_c"):
+        raw = block.value(tag)
+        if raw is None:
+            missing.append(tag)
+        values.append(0.0 if raw is None else number(raw, tag))
+    angles = [block.value(f"_cell_angle_{angle}") for angle in ("alpha", "beta", "gamma")]
+    if all(angle is None for angle in angles):
+        missing.append("_cell_angle_…")
+    if missing or any(angle is None for angle in angles):
+        absent = [
+            f"_cell_angle_{n}"
+            for n, v in zip(("alpha", "beta", "gamma"), angles, strict=True)
+            if v is None
+        ]
+        raise UnreadableStructure(
+            f"The cell is incomplete: {', '.join(missing or absent)} missing.",
+            place="cell",
+            expected="three lengths and three angles",
+        )
+    return values + [number(angle or "", f"_cell_angle_{i}") for i, angle in enumerate(angles)]
+
+
+# -- sites -----------------------------------------------------------------------------------------
+
+
+def _sites(block: Block, matrix: Floats, warnings: list[str]) -> Sites:
+    x = block.column(_AXES[0])
+    if x is None or all(raw in ABSENT for raw in x):
+        columns, fractional = [block.column(tag) for tag in _CARTESIAN], False
+    else:
+        columns, fractional = [x, block.column(_AXES[1]), block.column(_AXES[2])], True
+    if any(column is None for column in columns):
+        raise UnreadableStructure(
+            "The sites have no complete coordinates.",
+            place="_atom_site loop",
+            expected="_atom_site_fract_x, _y and _z",
+        )
+    rows = len(columns[0] or ())
+    if rows > bounds.SITES:
+        raise too_many(rows)
+    if rows == 0:
+        raise UnreadableStructure("The loop of sites is empty.", place="_atom_site loop")
+    plain = _plain_sites(block, columns, rows) if fractional else None  # type: ignore[arg-type]
+    if plain is not None:
+        return plain
+    from models.structures.cif_sites import careful_sites
+
+    return careful_sites(block, columns, matrix, warnings, fractional=fractional)  # type: ignore[arg-type]
+
+
+_UNUSUAL = frozenset(
+    {
+        "_atom_site_calc_flag",
+        "_atom_site_disorder_group",
+        "_atom_site_attached_hydrogens",
+        "_atom_site_label_alt_id",
+        "_atom_type_oxidation_number",
+    }
+)
+
+
+def _plain_sites(block: Block, columns: list[list[str]], rows: int) -> Sites | None:
+    """Sites whose values are plain numbers and symbols; nothing when any is not."""
+    symbols = block.column("_atom_site_type_symbol")
+    if symbols is None or len(symbols) != rows or block.holds(_UNUSUAL):
+        return None
+    occupancy = block.column("_atom_site_occupancy")
+    try:
+        numbers = [_KNOWN[symbol] for symbol in symbols]
+        flat = [float(value) for column in columns for value in column]
+        if occupancy is not None and any(value not in _ONE for value in occupancy):
+            return None
+    except (KeyError, ValueError):
+        return None
+    coordinates = np.array(flat).reshape(3, rows).T.copy()
+    if "_" in "".join(columns[0] + columns[1] + columns[2]):
+        return None
+    check_coordinates(coordinates)
+    return Sites(block.column("_atom_site_label") or symbols, numbers, idealised(coordinates))
+
+
+_KNOWN = dict(NUMBERS)
+_ONE = frozenset({"1", "1.0", "1.00", "1.000", "1.0000", "1.00000", "1.000000", "1.", "."})
+
+
+# -- symmetry --------------------------------------------------------------------------------------
+
+
+def _symmetry(block: Block, reading: Reading) -> Operations:
+    for tag in _OPERATIONS:
+        column = block.column(tag)
+        if column:
+            texts = _texts(block, tag, column)
+            if texts:
+                return operations(texts)
+    from models.structures.cif_symmetry import unlisted
+
+    return unlisted(block, reading)
+
+
+def _texts(block: Block, tag: str, column: list[str]) -> tuple[str, ...]:
+    texts = [unquote(raw) for raw in column]
+    texts = [text for text in texts if text not in ABSENT]
+    if all(text.count(",") == 2 for text in texts):
+        return tuple(texts)
+    loop = block.loops.get(tag)
+    return tuple(regrouped([unquote(raw) for raw in (loop.values if loop else column)]))
+
+
+def regrouped(values: list[str]) -> list[str]:
+    """`x,` `y,` `z` written without quotes: three pieces are one operation."""
+    found: list[str] = []
+    open_: list[str] = []
+    for value in values:
+        if not open_ and value.isdigit():
+            continue
+        open_.append(value)
+        text = " ".join(open_)
+        if text.count(",") >= 2 and not text.rstrip().endswith((",", "+", "-")):
+            found.append(text)
+            open_ = []
+    return found + ([" ".join(open_)] if open_ else [])
+
+
+# -- formula ---------------------------------------------------------------------------------------
+
+
+def _formula_warnings(block: Block, numbers: list[int]) -> list[str]:
+    """What the file's own formula says that its sites do not."""
+    text = block.pairs.get("_chemical_formula_sum")
+    stated = stated_formula(text) if text else None
+    if not stated:
+        return []
+    counts = Counter(numbers)
+    total, stated_total = len(numbers), sum(stated.values())
+    if counts.keys() == stated.keys():
+        off = max(abs(counts[z] / total - stated[z] / stated_total) for z in counts)
+        if off <= 0.01:
+            return []
+    return [formula_warning(counts, stated, unquote(text or ""))]
+
+
+def formula_warning(counts: Counter[int], stated: dict[int, float], text: str) -> str:
+    """One sentence on a formula that does not fit the sites."""
+    if 1 in stated and 1 not in counts:
+        return f"The formula {text} holds H, but no hydrogen site is listed: it is missing here."
+    missing = [SYMBOLS[z] for z in stated if z not in counts]
+    if missing:
+        return f"The formula {text} holds {', '.join(missing)}, but no such site is listed."
+    divisor = gcd(*counts.values())
+    found = " ".join(f"{SYMBOLS[z]}{counts[z] // divisor}" for z in sorted(counts, key=RANK.get))  # type: ignore[arg-type]
+    return f"The sites give {found}, the file's formula says {text}."

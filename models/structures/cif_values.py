@@ -1,0 +1,99 @@
+"""Values of a CIF: numbers with uncertainties, the cell's parameters, formulas."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from models.errors import ImpossibleGeometry, UnreadableStructure
+from models.structures import bounds
+from models.structures.cif_text import unquote
+from models.structures.composition import NUMBERS
+from models.structures.symmetry import Floats
+
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d{1,3})?)(?:\(\d*\)?)?$")
+_FRACTION = re.compile(r"([+-]?\d{1,3})/(\d{1,3})$")
+
+
+def idealised(coordinates: Floats) -> Floats:
+    """0.3333 and 0.6667 mean thirds; pymatgen's rule, or special positions would not close."""
+    thirds = np.abs(coordinates * 3.0 - np.rint(coordinates * 3.0)) <= 4e-4
+    if thirds.any():
+        for ideal in (1 / 3, 2 / 3):
+            near = thirds & (np.abs(coordinates / ideal - 1) <= bounds.SAME_PLACE)
+            coordinates[near] = ideal
+    return coordinates
+
+
+def number(raw: str, place: str) -> float:
+    """A CIF number, its uncertainty in brackets dropped.
+
+    Raises: UnreadableStructure.
+    """
+    text = unquote(raw).strip()
+    match = _NUMBER.match(text)
+    if match:
+        return float(match[1].replace("d", "e").replace("D", "e"))
+    fraction = _FRACTION.match(text)
+    if fraction and int(fraction[2]):
+        return int(fraction[1]) / int(fraction[2])
+    shown = text if len(text) <= 40 else f"{text[:37]}..."
+    hint = "Use a decimal point, not a comma." if re.match(r"[+-]?\d+,\d+", text) else None
+    raise UnreadableStructure(
+        f"{shown!r} is no number.", place=place, expected="a finite number", got=shown, hint=hint
+    )
+
+
+def lattice_of(values: Sequence[float]) -> Floats:
+    """Rows are a, b, c from lengths and angles, in pymatgen's orientation and to its last bit.
+
+    Raises: ImpossibleGeometry.
+    """
+    a, b, c = values[:3]
+    for value in values[:3]:
+        if not 0 < value <= bounds.LENGTH:
+            raise ImpossibleGeometry(
+                f"A cell edge is {value:g} Å long.",
+                place="cell",
+                expected=f"{bounds.THICKNESS} to {bounds.LENGTH:g} Å",
+                got=f"{value:g}",
+            )
+    for angle in values[3:]:
+        if not bounds.ANGLE <= angle <= 180 - bounds.ANGLE:
+            raise ImpossibleGeometry(
+                f"A cell angle is {angle:g}°.",
+                place="cell",
+                expected=f"{bounds.ANGLE:g} to {180 - bounds.ANGLE:g} degrees",
+                got=f"{angle:g}",
+                hint="Are the angles in degrees?",
+            )
+    radians = np.radians(values[3:])
+    cos_alpha, cos_beta, cos_gamma = np.cos(radians).tolist()
+    sin_alpha, sin_beta, _ = np.sin(radians).tolist()
+    reach = (cos_alpha * cos_beta - cos_gamma) / (sin_alpha * sin_beta)
+    gamma_star = np.arccos(min(1.0, max(-1.0, reach)))
+    cos_star, sin_star = float(np.cos(gamma_star)), float(np.sin(gamma_star))
+    return np.array(
+        [
+            [a * sin_beta, 0.0, a * cos_beta],
+            [-b * sin_alpha * cos_star, b * sin_alpha * sin_star, b * cos_alpha],
+            [0.0, 0.0, c],
+        ]
+    )
+
+
+@lru_cache(maxsize=512)
+def stated_formula(raw: str) -> dict[int, float] | None:
+    """Amounts by atomic number of `'Fe2 O3'`; nothing when it is no plain formula."""
+    text = unquote(raw)
+    amounts: dict[int, float] = {}
+    at = 0
+    for match in re.finditer(r"([A-Z][a-z]?)\s*(\d+\.?\d*|\.\d+)?(?:\(\d+\))?[\s,]*", text):
+        symbol = "H" if match[1] == "D" else match[1]
+        if match.start() != at or symbol not in NUMBERS:
+            return None
+        amount = float(match[2] or 1)
+        amounts[NUMBERS[symbol]] = amounts.get(NUMBERS[symbol], 0.0) + amount
+        at = match.end()
+    return amounts if at == len(text) and sum(amounts.values()) > 0 else None

@@ -1,0 +1,298 @@
+"""JSON: pymatgen's structures and OPTIMADE's entries, built from checked numbers only."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from models.errors import InputError, TooLarge, UnreadableStructure
+from models.structures import bounds
+from models.structures.checks import Floats, check_cell
+from models.structures.cif_values import lattice_of
+from models.structures.disorder import Place, settled
+from models.structures.draft import ReadOptions, finished
+from models.structures.structure import Structure
+from models.structures.symbols import of_symbol
+from models.structures.symmetry import too_many
+
+Json = Mapping[str, Any]
+
+
+def load(text: str) -> Any:
+    """The document, without NaN, without endless nesting or digits.
+
+    Raises: UnreadableStructure.
+    """
+    _check_depth(text)
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_int=_int)
+    except json.JSONDecodeError as fault:
+        raise UnreadableStructure(
+            f"The JSON is broken: {fault.msg}.",
+            place=f"line {fault.lineno}, column {fault.colno}",
+            expected="JSON",
+        ) from None
+
+
+def entries(document: Any) -> Iterator[tuple[str, Json]]:
+    """A label and the dictionary of each structure of the document.
+
+    Raises: UnreadableStructure, TooLarge.
+    """
+    found = _unwrapped(document)
+    if len(found) > 1000:
+        raise TooLarge(
+            "The file holds too many structures.", expected="at most 1,000", got=f"{len(found):,}"
+        )
+    for number, entry in enumerate(found, 1):
+        if not isinstance(entry, dict):
+            raise _no_structure(entry)
+        label = entry.get("id") or entry.get("material_id") or entry.get("entry_id")
+        yield (str(label)[:60] if isinstance(label, str | int) else str(number)), entry
+
+
+def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()) -> Structure:
+    """The structure of one entry, of either kind.
+
+    Raises: InputError naming the key.
+    """
+    warnings = list(notes)
+    attributes = entry.get("attributes", entry)
+    if isinstance(attributes, dict) and "cartesian_site_positions" in attributes:
+        lattice, places = _optimade(attributes, warnings)
+    else:
+        inner = entry.get("structure", entry)
+        if not isinstance(inner, dict) or not {"lattice", "sites"} <= inner.keys():
+            raise _no_structure(inner)
+        lattice, places = _pymatgen(inner, warnings)
+    kept = settled(places, options, warnings)
+    numbers = [place.settled for place in kept]
+    coordinates = np.array([place.coordinates for place in kept]).reshape(-1, 3)
+    return finished(name, lattice, numbers, coordinates, list(dict.fromkeys(warnings)), options)
+
+
+def _unwrapped(document: Any) -> list[Any]:
+    if isinstance(document, list):
+        return document
+    if isinstance(document, dict):
+        for key in ("data", "structures"):
+            inner = document.get(key)
+            if isinstance(inner, list):
+                return inner
+            if isinstance(inner, dict):
+                return [inner]
+        return [document]
+    raise _no_structure(document)
+
+
+def _no_structure(found: Any) -> UnreadableStructure:
+    got = (
+        f"an object with {', '.join(map(str, list(found)[:6]))}"
+        if isinstance(found, dict)
+        else type(found).__name__
+    )
+    return UnreadableStructure(
+        "The JSON holds no structure.",
+        expected="a pymatgen Structure (`lattice`, `sites`) or an OPTIMADE entry (`attributes`)",
+        got=got[:120],
+    )
+
+
+# -- pymatgen --------------------------------------------------------------------------------------
+
+
+def _pymatgen(entry: Json, warnings: list[str]) -> tuple[Floats, list[Place]]:
+    lattice = _cell(entry["lattice"])
+    sites = _list(entry["sites"], "sites")
+    return lattice, [_site(site, index, lattice, warnings) for index, site in enumerate(sites)]
+
+
+def _cell(raw: Any) -> Floats:
+    if isinstance(raw, dict) and "matrix" not in raw:
+        keys = ("a", "b", "c", "alpha", "beta", "gamma")
+        return lattice_of([_number(raw.get(key), f"lattice.{key}") for key in keys])
+    matrix = raw["matrix"] if isinstance(raw, dict) else raw
+    cell = np.array(_vectors(matrix, "lattice.matrix", 3))
+    check_cell(cell, 1)
+    return cell
+
+
+def _site(site: Any, index: int, lattice: Floats, warnings: list[str]) -> Place:
+    place = f"sites[{index}]"
+    if not isinstance(site, dict):
+        raise _bad(place, "an object", site)
+    species: dict[int, float] = {}
+    for part in _list(site.get("species"), f"{place}.species"):
+        if not isinstance(part, dict) or not isinstance(part.get("element"), str):
+            raise _bad(f"{place}.species", 'like {"element": "Fe", "occu": 1}', part)
+        kind = _element(part["element"], place, warnings)
+        species[kind] = species.get(kind, 0.0) + _share(part.get("occu", 1.0), place)
+    label = site.get("label")
+    label = label[:40] if isinstance(label, str) and label else str(index + 1)
+    if "abc" in site:
+        position = _vector(site["abc"], f"{place}.abc")
+    else:
+        position = _vector(site.get("xyz"), f"{place}.xyz") @ np.linalg.inv(lattice)
+    return Place(position, [label], species, "")
+
+
+# -- OPTIMADE --------------------------------------------------------------------------------------
+
+
+def _optimade(attributes: Json, warnings: list[str]) -> tuple[Floats, list[Place]]:
+    _periodic(attributes, warnings)
+    cell = np.array(_vectors(attributes.get("lattice_vectors"), "lattice_vectors", 3))
+    check_cell(cell, 1)
+    names = _list(attributes.get("species_at_sites"), "species_at_sites")
+    positions = _list(attributes["cartesian_site_positions"], "cartesian_site_positions")
+    if len(names) != len(positions):
+        raise UnreadableStructure(
+            f"{len(positions)} positions, but {len(names)} species_at_sites.",
+            place="species_at_sites",
+        )
+    kinds = _kinds(attributes, names, warnings)
+    inverse = np.linalg.inv(cell)
+    features = attributes.get("structure_features")
+    if isinstance(features, list) and "assemblies" in features:
+        warnings.append("The entry has alternatives (assemblies); all its sites were taken.")
+    places = []
+    for index, (name, raw) in enumerate(zip(names, positions, strict=True)):
+        position = _vector(raw, f"cartesian_site_positions[{index}]") @ inverse
+        places.append(
+            Place(position, [f"{str(name)[:30]} ({index + 1})"], dict(kinds[str(name)]), "")
+        )
+    return cell, places
+
+
+def _periodic(attributes: Json, warnings: list[str]) -> None:
+    kinds = attributes.get("dimension_types")
+    if isinstance(kinds, list) and kinds and not any(kinds):
+        raise UnreadableStructure(
+            "The entry is not periodic.",
+            place="dimension_types",
+            expected="[1, 1, 1]",
+            got=str(kinds)[:40],
+        )
+    if isinstance(kinds, list) and not all(kinds):
+        warnings.append("Not periodic in every direction; read as a crystal with the given cell.")
+
+
+def _kinds(attributes: Json, names: list[Any], warnings: list[str]) -> dict[str, dict[int, float]]:
+    kinds: dict[str, dict[int, float]] = {}
+    for index, kind in enumerate(_list(attributes.get("species") or [], "species")):
+        if not isinstance(kind, dict):
+            raise _bad(f"species[{index}]", "an object", kind)
+        symbols = _list(kind.get("chemical_symbols"), f"species[{index}].chemical_symbols")
+        shares = kind.get("concentration") or [1.0] * len(symbols)
+        known: dict[int, float] = {}
+        for symbol, share in zip(
+            symbols, _list(shares, f"species[{index}].concentration"), strict=False
+        ):
+            number = _element(str(symbol), f"species[{index}]", warnings)
+            known[number] = known.get(number, 0.0) + _share(share, f"species[{index}]")
+        if kind.get("nattached"):
+            warnings.append(
+                f"Species {str(kind.get('name'))[:30]} has atoms attached that are missing here."
+            )
+        kinds[str(kind.get("name"))] = known
+    for name in {str(name) for name in names} - kinds.keys():
+        kinds[name] = {_element(name, "species_at_sites", warnings): 1.0}
+    return kinds
+
+
+# -- checked values --------------------------------------------------------------------------------
+
+
+def _element(symbol: str, place: str, warnings: list[str]) -> int:
+    try:
+        number, note = of_symbol(symbol)
+    except InputError as error:
+        error.place = place
+        raise
+    if note:
+        warnings.append(f"{symbol[:20]}: {note}.")
+    return number
+
+
+def _share(raw: Any, place: str) -> float:
+    share = _number(raw, place)
+    if not 0 <= share <= 1.05:
+        raise UnreadableStructure(
+            f"An occupancy is {share:g}.", place=place, expected="0 to 1", got=f"{share:g}"
+        )
+    return share
+
+
+def _number(raw: Any, place: str) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
+        raise _bad(place, "a finite number", raw)
+    return float(raw)
+
+
+def _vector(raw: Any, place: str) -> Floats:
+    values = _list(raw, place)
+    if len(values) != 3:
+        raise _bad(place, "three numbers", raw)
+    return np.array([_number(value, place) for value in values])
+
+
+def _vectors(raw: Any, place: str, count: int) -> list[Floats]:
+    rows = _list(raw, place)
+    if len(rows) != count:
+        raise _bad(place, f"{count} vectors", raw)
+    return [_vector(row, f"{place}[{index}]") for index, row in enumerate(rows)]
+
+
+def _list(raw: Any, place: str) -> list[Any]:
+    if not isinstance(raw, list):
+        raise _bad(place, "a list", raw)
+    if len(raw) > bounds.SITES:
+        raise too_many(len(raw))
+    return raw
+
+
+def _bad(place: str, expected: str, got: Any) -> UnreadableStructure:
+    shown = "nothing" if got is None else repr(got)
+    return UnreadableStructure(
+        f"{place} is not {expected}.", place=place, expected=expected, got=shown[:60]
+    )
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise UnreadableStructure(f"The JSON holds {word}.", expected="finite numbers", got=word)
+
+
+def _int(digits: str) -> float:
+    if len(digits) > 300:
+        raise UnreadableStructure("The JSON holds a number of too many digits.")
+    return int(digits)
+
+
+def _check_depth(text: str) -> None:
+    """Raises: UnreadableStructure; the decoder would overflow its stack."""
+    depth = deepest = 0
+    opened = text.count("[") + text.count("{")
+    if opened <= bounds.JSON_DEPTH:
+        return
+    in_text = escaped = False
+    for char in text:
+        if in_text:
+            if escaped:
+                escaped = False
+            elif char == "\\":
+                escaped = True
+            elif char == '"':
+                in_text = False
+        elif char == '"':
+            in_text = True
+        elif char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+        if deepest > bounds.JSON_DEPTH:
+            raise UnreadableStructure(
+                "The JSON is nested too deeply.", expected=f"at most {bounds.JSON_DEPTH} levels"
+            )

@@ -1,0 +1,186 @@
+"""Bytes of any kind to structures or errors; never raises for what a sender sends."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from models.errors import InputError, ParserLimit, UnknownFormat, UnreadableStructure
+from models.structures import cif, cif_text, documents, extxyz, poscar
+from models.structures.archive import Member, members
+from models.structures.draft import Disorder, ReadOptions
+from models.structures.formats import ARCHIVES, Format, recognise
+from models.structures.structure import Structure
+from models.structures.text import check_lines, decode
+
+T = TypeVar("T")
+
+__all__ = ["Disorder", "ReadOptions", "Structure", "Unit", "files", "parse", "read", "units"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One structure to be: a block, a frame, an entry."""
+
+    name: str
+    make: Callable[[], Structure]
+
+
+def parse(
+    data: bytes,
+    name: str,
+    format: str | None,
+    options: ReadOptions,  # noqa: A002 - the API's word
+) -> list[Structure | InputError]:
+    """Every structure of a file or archive, in order; a bad one is its error."""
+    found: list[Structure | InputError] = []
+    for member in files(data, name, format):
+        made = units(member, options)
+        if isinstance(made, InputError):
+            found.append(made)
+        else:
+            found.extend(read(unit) for unit in made)
+    return found
+
+
+def files(data: bytes, name: str, format: str | None) -> Iterator[Member]:  # noqa: A002
+    """The single files of what was sent: itself, or an archive's members."""
+    try:
+        forced = _forced(format)
+        kind = recognise(name, data, forced)
+        if kind in ARCHIVES:
+            yield from members(data, name, kind, forced)
+        else:
+            yield Member(name, data, kind)
+    except InputError as error:
+        yield Member(name, error=error.in_file(name))
+    except MemoryError:
+        yield Member(name, error=out_of_memory(name))
+
+
+def units(member: Member, options: ReadOptions) -> list[Unit] | InputError:
+    """What one file holds; its text is split, its structures are not yet built."""
+    if member.error:
+        return member.error
+    return _guarded(member.name, lambda: _units(member, options))
+
+
+def read(unit: Unit) -> Structure | InputError:
+    """The structure of a unit, or why there is none."""
+    return _guarded(unit.name, unit.make)
+
+
+def out_of_memory(name: str) -> ParserLimit:
+    """The error for a structure that took all the memory it may."""
+    return ParserLimit(
+        "Reading the structure took more memory than one structure may take.",
+        file=name,
+        hint="Send a smaller cell, or the file in P 1.",
+    )
+
+
+def _guarded(name: str, make: Callable[[], T]) -> T | InputError:
+    try:
+        return make()
+    except InputError as error:
+        return error.in_file(name)
+    except MemoryError:
+        return out_of_memory(name)
+    except RecursionError:
+        return UnreadableStructure("The file is nested too deeply.", file=name)
+    except Exception as fault:  # noqa: BLE001 - whatever a file makes the libraries do is its error
+        return UnreadableStructure(
+            f"The file could not be understood ({type(fault).__name__}).",
+            file=name,
+            hint="Does another program open it? Exporting it again as CIF in P 1 often helps.",
+        )
+
+
+def _forced(word: str | None) -> Format | None:
+    if word is None or word in ("", "auto"):
+        return None
+    try:
+        return Format(word.lower())
+    except ValueError:
+        raise UnknownFormat(
+            f"There is no format {word[:40]!r}.", expected=", ".join(Format), got=word[:40]
+        ) from None
+
+
+def _units(member: Member, options: ReadOptions) -> list[Unit]:
+    text, notes = decode(member.data, member.name)
+    name = member.name
+    if member.format is Format.CIF:
+        return _of_cif(text, name, options, notes)
+    if member.format is Format.POSCAR:
+        check_lines(text, name)
+        return [Unit(name, lambda: poscar.read(text, name, options, notes))]
+    if member.format is Format.EXTXYZ:
+        check_lines(text, name)
+        frames = list(extxyz.frames(text))
+        labels = names(name, [str(count) for count in range(1, len(frames) + 1)])
+        return [
+            _unit(label, extxyz.read, lines, start, label, options, notes)
+            for label, (start, lines) in zip(labels, frames, strict=True)
+        ]
+    if member.format is Format.JSONL:
+        return _of_lines(text, name, options, notes)
+    entries = list(documents.entries(documents.load(text)))
+    labels = names(name, [label for label, _ in entries])
+    return [
+        _unit(label, documents.read, entry, label, options, notes)
+        for label, (_, entry) in zip(labels, entries, strict=True)
+    ]
+
+
+def _of_cif(text: str, name: str, options: ReadOptions, notes: list[str]) -> list[Unit]:
+    check_lines(text, name)
+    blocks = cif_text.blocks(text)
+    found = [block for block in blocks if cif.holds_structure(block)]
+    if not found:
+        raise UnreadableStructure(
+            "The CIF holds no structure: no block lists sites with coordinates.",
+            expected="a data block with a cell and an _atom_site loop",
+            got=f"{len(blocks)} block{'s' if len(blocks) != 1 else ''} without sites",
+        )
+    labels = names(name, [block.name for block in found])
+    return [
+        _unit(label, cif.structure, block, label, options, notes)
+        for label, block in zip(labels, found, strict=True)
+    ]
+
+
+def _of_lines(text: str, name: str, options: ReadOptions, notes: list[str]) -> list[Unit]:
+    lines = [(row, line) for row, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+    def make(row: int, line: str, label: str) -> Structure:
+        try:
+            (_, entry), *more = documents.entries(documents.load(line))
+            if more:
+                raise UnreadableStructure("A line holds several structures.", expected="one a line")
+            return documents.read(entry, label, options, notes)
+        except InputError as error:
+            error.place = f"line {row}" + (f", {error.place}" if error.place else "")
+            raise
+
+    labels = names(name, [str(row) for row, _ in lines])
+    return [
+        _unit(label, make, row, line, label)
+        for label, (row, line) in zip(labels, lines, strict=True)
+    ]
+
+
+def _unit(name: str, make: Callable[..., Structure], *arguments: object) -> Unit:
+    return Unit(name, lambda: make(*arguments))
+
+
+def names(name: str, labels: list[str]) -> list[str]:
+    """`file`, or `file#label` for each of several; the second of one label is `label-2`."""
+    if len(labels) == 1:
+        return [name]
+    count: dict[str, int] = {}
+    found = []
+    for position, label in enumerate(labels, 1):
+        label = label[:60] or str(position)  # noqa: PLW2901
+        count[label] = count.get(label, 0) + 1
+        found.append(f"{name}#{label}" + (f"-{count[label]}" if count[label] > 1 else ""))
+    return found

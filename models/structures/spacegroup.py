@@ -1,0 +1,143 @@
+"""Symmetry operations from a space group's symbol or number, when the file lists none."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+import gemmi
+import numpy as np
+
+from models.errors import UnreadableStructure
+from models.structures.cif_text import Block
+from models.structures.symmetry import IDENTITY, Floats, Operations
+
+_HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall")
+_SYMBOL = (
+    "_symmetry_space_group_name_h-m",
+    "_symmetry_space_group_name_h_m",
+    "_space_group_name_h-m_alt",
+    "_space_group_name_h-m_full",
+    "_space_group_name_h-m_ref",
+    "_space_group_name_h-m",
+    "_symmetry_space_group_name_h-m_",
+    "_space_group_name_h-m_alt_",
+    "_aflow_space_group_name",
+)
+_NUMBER = (
+    "_symmetry_int_tables_number",
+    "_space_group_it_number",
+    "_symmetry_int_tables_number_",
+    "_space_group_it_number_",
+)
+
+
+def named(block: Block) -> str | None:
+    """The space group as the file calls it."""
+    return block.value(*_SYMBOL) or block.value(*_HALL) or block.value(*_NUMBER)
+
+
+def candidates(block: Block, lattice: Floats) -> list[tuple[str, Operations]]:
+    """The settings that the file's symbol or number can mean, the likeliest first.
+
+    Raises: UnreadableStructure when the group is named but unknown.
+    """
+    hall = block.value(*_HALL)
+    if hall and (found := _from_hall(" ".join(hall.split()))):
+        return [(f"the Hall symbol {hall}", found)]
+    symbol, number = block.value(*_SYMBOL), block.value(*_NUMBER)
+    if symbol:
+        groups = list(_settings(symbol))
+    elif number:
+        groups = list(_numbered(number))
+    else:
+        return []
+    if not groups:
+        raise UnreadableStructure(
+            f"The space group {symbol or number!r} is unknown and no symmetry operations are listed.",
+            place="space group",
+            expected="a Hermann-Mauguin symbol, a number of 1 to 230, or listed operations",
+            got=symbol or number,
+            hint="Export the file with its symmetry operations, or in P 1.",
+        )
+    fitting = [group for group in groups if _fits(group, lattice)]
+    return [(group.xhm(), _operations(group.xhm())) for group in fitting or groups]
+
+
+def _settings(symbol: str) -> Iterator[gemmi.SpaceGroup]:
+    plain = " ".join(symbol.replace("_", " ").split())
+    # Databases append the setting: S or 1, Z or 2, H or HR, R or RS.
+    setting = re.search(r"[: ](1|2|[hrsz]{1,2})\s*$|(?<=[a-z0-9])([HRSZ])$", plain)
+    ext = (setting[1] or setting[2]).lower() if setting else ""
+    stem = plain[: setting.start()] if setting else plain
+    found = gemmi.find_spacegroup_by_name(stem.strip()) or gemmi.find_spacegroup_by_name(plain)
+    if found is None:
+        found = gemmi.find_spacegroup_by_name(stem.lower().capitalize())
+    if found is None:
+        return
+    wanted = {"s": "1", "z": "2", "hr": "H", "rs": "R", "rr": "R"}.get(ext, ext.upper())
+    same = [g for g in gemmi.spacegroup_table() if g.hm == found.hm and g.number == found.number]
+    chosen = [g for g in same if wanted and g.ext == wanted]
+    yield from chosen or same
+
+
+def _numbered(number: str) -> Iterator[gemmi.SpaceGroup]:
+    digits = re.match(r"\d{1,3}$", number.strip())
+    if digits is None or not 1 <= int(digits[0]) <= 230:
+        return
+    first = gemmi.find_spacegroup_by_number(int(digits[0]))
+    yield from (
+        group
+        for group in gemmi.spacegroup_table()
+        if group.number == first.number and group.hm == first.hm
+    )
+
+
+def _fits(group: gemmi.SpaceGroup, lattice: Floats) -> bool:
+    """Whether every operation of the group maps this cell onto itself."""
+    metric = lattice @ lattice.T
+    scale = float(np.abs(metric).max())
+    rotations = _operations(group.xhm()).rotations
+    mapped = np.einsum("nai,ab,nbj->nij", rotations, metric, rotations)
+    return bool(np.abs(mapped - metric).max() < 0.02 * scale)
+
+
+@lru_cache(maxsize=256)
+def _operations(xhm: str) -> Operations:
+    group = gemmi.find_spacegroup_by_name(xhm)
+    made = _of(group.operations())
+    return _in_pymatgens_order(group, made)
+
+
+def _of(group: gemmi.GroupOps) -> Operations:
+    listed = list(group)
+    rotations = np.array([op.rot for op in listed], float) / gemmi.Op.DEN
+    translations = np.array([op.tran for op in listed], float) / gemmi.Op.DEN
+    return IDENTITY if len(listed) == 1 else Operations(rotations, translations)
+
+
+def _from_hall(symbol: str) -> Operations | None:
+    try:
+        return _of(gemmi.symops_from_hall(symbol))
+    except (ValueError, RuntimeError):
+        return None
+
+
+def _in_pymatgens_order(group: gemmi.SpaceGroup, made: Operations) -> Operations:
+    """The same operations as pymatgen sorts them, so that sites come in its order too."""
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    try:
+        listed = list(SpaceGroup(group.hm.replace(" ", "")).symmetry_ops)
+    except (ValueError, KeyError):
+        return made
+    theirs = Operations(
+        np.array([op.rotation_matrix for op in listed]),
+        np.array([op.translation_vector for op in listed]),
+    )
+    return theirs if _keys(theirs) == _keys(made) else made
+
+
+def _keys(ops: Operations) -> set[bytes]:
+    steps = np.rint(ops.translations * 24).astype(np.int64) % 24
+    rotations = np.rint(ops.rotations).astype(np.int64)
+    return {r.tobytes() + t.tobytes() for r, t in zip(rotations, steps, strict=True)}
