@@ -29,12 +29,14 @@ help: ## this list
 
 setup: $(READY) ## install everything into .venv (instant when nothing changed)
 
-$(READY): pyproject.toml constraints.txt .ci/venv
+$(READY): pyproject.toml constraints.txt .ci/venv $(wildcard models/*/*.c)
 	@.ci/venv "$(VENV)" "$(PYTHON)"
 	@echo "Installing torch (the largest part; once) …"
 	@$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	@echo "Installing matprop and the rest …"
 	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -c 'import models.structures._near' 2>/dev/null || \
+	  echo "Note: without a C compiler and Python's headers the neighbour search runs in numpy, slower."
 	@touch $(READY)
 	@echo "Ready: $(BIN)/matprop"
 

@@ -7,6 +7,8 @@
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# For the compiled neighbour search; stays behind in this stage.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/matprop
 WORKDIR /source
 RUN --mount=type=cache,target=/root/.cache/pip \
