@@ -204,8 +204,7 @@ class Client:
 
     def health(self) -> dict[str, Any]:
         """Whether predictions can be made now, and what is missing if not."""
-        response = self._transport.http.get("/health/ready")
-        return dict(response.json())
+        return dict(self._transport.once("GET", "/health/ready").json())
 
     def _most(self, total: int) -> int:
         """Structures a call: a few calls keep all workers busy and show progress."""

@@ -85,6 +85,13 @@ class Transport:
             self.sleep(pause)
             tried += 1
 
+    def once(self, method: str, path: str) -> httpx2.Response:
+        """The answer as it is, asked for once. Raises Unreachable."""
+        try:
+            return self.http.request(method, path, timeout=httpx2.Timeout(15.0, connect=5.0))
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+
     def json(self, method: str, path: str, **parts: Any) -> Any:
         """The body of a good answer. Raises Problem."""
         return body_of(self.send(method, path, **parts))

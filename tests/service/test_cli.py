@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from service.cli.main import app
 from service.cli.start import checked, shown
+from workers.machine import alone
 from workers.supervisor import StartError
 
 JOB = "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"
@@ -189,6 +191,31 @@ def test_a_new_key_is_long_and_never_the_same(run: Run) -> None:
     first, second = run("keys", "new").stdout, run("keys", "new").stdout
     assert first != second
     assert len(first.strip()) > 40
+
+
+def test_up_refuses_a_taken_port_before_it_starts_anything(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("up", "--port", str(taken.getsockname()[1]), "--state", "state")
+    assert done.exit_code == 1
+    assert "address already in use" in done.stderr
+    assert "--port 0" in done.stderr
+    assert not (tmp_path / "state" / "broker").exists()
+
+
+def test_up_refuses_a_state_folder_in_use(run: Run, tmp_path: Path) -> None:
+    with alone(tmp_path / "state"):
+        done = run("up", "--port", "0", "--state", "state")
+    assert done.exit_code == 1
+    assert "another `matprop up`" in done.stderr
+
+
+def test_up_tells_when_the_users_own_broker_is_away(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATPROP_REDIS_URL", "redis://:secret@127.0.0.1:1/0")
+    done = run("up", "--port", "0", "--state", "state")
+    assert done.exit_code == 1
+    assert "no broker answers at redis://:…@127.0.0.1:1/0 (MATPROP_REDIS_URL)" in done.stderr
 
 
 def test_a_bad_setting_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

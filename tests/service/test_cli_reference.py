@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from service.cli.reference import DOCS, PAGES
 
 ROOT = Path(__file__).parents[2]
