@@ -1,7 +1,7 @@
 """A trained network held ready: graphs in, one answer a graph out, in the order they came."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -151,9 +151,14 @@ def cut(graphs: Sequence[Graph], edges: int) -> Iterator[Sequence[Graph]]:
 def _arranged(network: CrystalNetwork, device: torch.device) -> Network:
     network = network.eval().requires_grad_(requires_grad=False)
     gated = all(isinstance(each, GatedConvolution) for each in network.convolutions)
-    if device.type == "cpu" and gated:
+    if device.type != "cpu":
+        return network.to(device)
+    if gated:
         return FoldedNetwork(network)
-    return network.to(device)
+    # So little is left to compute in Eq. 4 that double precision, in which no answer depends on its
+    # company, costs next to nothing.
+    network = network.double()
+    return lambda batch: network(replace(batch, distance=batch.distance.double()))
 
 
 def _numbers(values: torch.Tensor) -> Rows:

@@ -5,6 +5,8 @@ its distance alone, W₃ u(d): it is tabulated finely and interpolated with cubi
 single precision. Then the sum over its four table rows and the two rows of its sites is one gathering sum.
 """
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +19,7 @@ from models.networks.readout import Output
 from models.settings import NetworkSettings
 
 ROWS_A_STEP = 32  # table rows between two Gaussians: the cubic's error is then below 3e-7
+FEW_SITES = 16  # products of fewer rows are summed in another order by the library
 BEYOND = 6  # steps past the last Gaussian, where all are zero
 
 
@@ -26,7 +29,8 @@ class FoldedNetwork:
     def __init__(self, network: CrystalNetwork) -> None:
         network.eval()
         self._settings = network.settings
-        self._readout = network.readout
+        # Little work, and in double precision no answer depends on how many are pooled at once.
+        self._readout = deepcopy(network.readout).double()
         with torch.inference_mode():
             self._start = network.embedding(network.elements)  # (101, width)
             distances = _distances(network.settings)
@@ -43,7 +47,8 @@ class FoldedNetwork:
         layers = [self._start.index_select(0, batch.numbers)]
         for convolution in self._convolutions:
             layers.append(convolution(layers[-1], where, share, batch))
-        output: Output = self._readout(layers, batch)
+        kept = layers if self._settings.readout == "full" else layers[-1:]
+        output: Output = self._readout([each.double() for each in kept], batch)
         return output
 
     def _places(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -100,6 +105,8 @@ class _Folded:
 
     def _terms(self, sites: Tensor) -> Tensor:
         """The table, then for every site its row as a centre and its row as a neighbour."""
+        if len(sites) < FEW_SITES:
+            sites = F.pad(sites, (0, 0, 0, FEW_SITES - len(sites)))
         rows, wanted = len(self._table), len(self._table) + 2 * len(sites)
         if len(self._buffer) < wanted:
             self._buffer = self._table.new_empty(wanted, self._table.shape[1])
