@@ -1,0 +1,245 @@
+"""Structures and graphs from bytes of strangers, read in a resident child process under limits.
+
+A parser owns one child. The child that hangs, crashes or takes too much is killed; the structure it
+was at gets `ParserLimit`, and a fresh child, forked in milliseconds, goes on with the next.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.errors import ParserLimit
+from models.settings import GraphSettings
+from models.structures.parse import ReadOptions
+from workers.parser_wire import Channel, Closed
+from workers.parser_zygote import Zygote
+from workers.settings import WorkerSettings
+
+WINDOW = 32  # sources sent ahead of the answers
+WINDOW_BYTES = 1_000_000
+LOSSES = 5  # structures of one source that may each cost a child
+
+
+@dataclass(frozen=True, slots=True)
+class ParserLimits:
+    """What reading one structure may take."""
+
+    wall_s: float = 8.0
+    memory_bytes: int = 1_000_000_000
+
+    @staticmethod
+    def of(settings: WorkerSettings) -> "ParserLimits":
+        """The limits that a deployment has set."""
+        return ParserLimits(settings.parse_wall_s, settings.parse_memory_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file as it was sent."""
+
+    index: int
+    name: str
+    format: str | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One structure with its graphs, or why there is none."""
+
+    source: int
+    name: str
+    formula: str | None
+    n_sites: int | None
+    digest: str
+    warnings: tuple[str, ...]
+    numbers: bytes
+    fractional: list[float] | None
+    graphs: dict[str, bytes]  # by the key of their settings
+    faults: dict[str, dict[str, Any]]  # graphs that could not be made
+    error: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A source on its way, and how far the child has got with it."""
+
+    source: Source
+    member: int = 0
+    unit: int = -1
+    name: str | None = None  # of the structure being read, where the source holds several
+    begun: bool = False  # the child has told which structure it is at
+    answered: bool = False
+    losses: int = 0
+
+
+class Parser:
+    """Reads sources in order; one caller at a time, one child process."""
+
+    def __init__(self, limits: ParserLimits | None = None) -> None:
+        self.limits = limits or ParserLimits()
+        self._channel: Channel | None = None
+        self._pid = 0
+        self._pending: deque[_Pending] = deque()
+        self._order: list[Any] = []
+        Zygote.here()  # it takes a second to be ready; better now than at the first request
+
+    @property
+    def child(self) -> int:
+        """The process that reads now; 0 when there is none."""
+        return self._pid
+
+    def read(
+        self,
+        sources: Iterable[Source],
+        options: ReadOptions,
+        graphs: Sequence[GraphSettings] = (),
+        *,
+        fractional: bool = False,
+    ) -> Iterator[Parsed]:
+        """Every structure of every source, in order, at least one item a source.
+
+        Raises: OSError when no process can be started any more; never for what a source holds.
+        """
+        settings = [graph.model_dump(mode="json") for graph in graphs]
+        self._order = ["order", asdict(options), settings, fractional]
+        if self._channel is None:
+            self._renew()
+        else:
+            self._channel.send(self._order)
+        waiting = iter(sources)
+        try:
+            while self._fill(waiting):
+                yield from self._answers()
+        finally:
+            if self._pending:  # the caller went away: what is under way is of no use
+                self._pending.clear()
+                self.close()
+
+    def close(self) -> None:
+        """End the child; the next read starts another."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._pid:
+            Zygote.here().end(self._pid)
+            self._pid = 0
+
+    # -- the way there -----------------------------------------------------------------------------
+
+    def _fill(self, waiting: Iterator[Source]) -> bool:
+        """Send ahead as far as the window reaches; whether anything is under way."""
+        ahead = sum(len(pending.source.data) for pending in self._pending)
+        while len(self._pending) < WINDOW and (ahead < WINDOW_BYTES or not self._pending):
+            source = next(waiting, None)
+            if source is None:
+                break
+            self._pending.append(_Pending(source))
+            self._post(self._pending[-1])
+            ahead += len(source.data)
+        return bool(self._pending)
+
+    def _post(self, pending: _Pending) -> None:
+        source = pending.source
+        place = [pending.member, pending.unit + 1]
+        if self._channel is not None:
+            self._channel.send(["source", source.name, source.format, source.data, *place])
+
+    def _renew(self) -> None:
+        """A fresh child that goes on where the last one stopped."""
+        if self._channel is not None:
+            self._channel.close()
+        try:
+            self._pid, end = Zygote.here().fork(self.limits.memory_bytes, self._pid)
+        except OSError:  # the zygote was lost just now; a new one is worth one try
+            self._pid, end = Zygote.here().fork(self.limits.memory_bytes)
+        self._channel = Channel(end)
+        self._channel.send(self._order)
+        for pending in self._pending:
+            self._post(pending)
+
+    # -- the way back ------------------------------------------------------------------------------
+
+    def _answers(self) -> Iterator[Parsed]:
+        """What comes next: some structures, or the loss of the child."""
+        if self._channel is None:
+            self._renew()
+            return
+        try:
+            messages = self._channel.receive(time.monotonic() + self.limits.wall_s)
+        except Closed:
+            yield from self._lost("ended the process that read it")
+            return
+        if not messages:
+            yield from self._lost(f"took more than {self.limits.wall_s:g} s")
+        for message in messages:
+            yield from self._answer(message)
+
+    def _answer(self, message: list[Any]) -> Iterator[Parsed]:
+        if message[0] == "bye":
+            self._renew()
+            return
+        pending = self._pending[0]
+        if message[0] == "begin":
+            _, pending.member, pending.unit, pending.name = message
+            pending.begun = True
+        elif message[0] == "done":
+            _, pending.member, pending.unit, values = message
+            pending.begun, pending.answered, pending.name = False, True, None
+            yield _parsed(pending.source.index, values)
+        else:
+            self._pending.popleft()
+
+    def _lost(self, why: str) -> Iterator[Parsed]:
+        """The child is gone or hangs: its structure gets an error, the rest a new child."""
+        if not self._pending:
+            self._renew()
+            return
+        pending = self._pending[0]
+        if not Zygote.here().alive() and not pending.losses:
+            pending.losses += 1  # all children died at once; this structure is not to blame
+            self._renew()
+            return
+        pending.losses += 1
+        name = pending.name or pending.source.name
+        if self._give_up(pending):
+            self._pending.popleft()
+        self._renew()
+        yield _refused(pending.source.index, name, why)
+
+    def _give_up(self, pending: _Pending) -> bool:
+        """Whether nothing more of the source is to be read; if not, from where to go on."""
+        if pending.losses >= LOSSES or not (pending.begun or pending.answered):
+            return True
+        if pending.begun and pending.unit < 0:  # the member could not even be taken apart
+            pending.member += 1
+        pending.begun, pending.name = False, None
+        return False
+
+
+def _parsed(source: int, values: list[Any]) -> Parsed:
+    name, made, sites, digest, warnings, numbers, fractional, graphs, faults, error = values
+    return Parsed(
+        source,
+        name,
+        made,
+        sites,
+        digest,
+        tuple(warnings),
+        numbers,
+        fractional,
+        graphs,
+        faults,
+        error,
+    )
+
+
+def _refused(source: int, name: str, why: str) -> Parsed:
+    error = ParserLimit(
+        f"Reading the structure {why}.",
+        file=name,
+        hint="Send a smaller cell, or export the file again as CIF in P 1.",
+    ).as_dict()
+    return Parsed(source, name, None, None, "", (), b"", None, {}, {}, error)

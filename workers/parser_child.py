@@ -1,0 +1,310 @@
+"""What runs in the processes that read what strangers send.
+
+    python -m workers.parser_child CONTROL_FD
+
+loads the libraries once and forks a child for each request that comes over the control socket; the
+children read, under limits, until their parser hangs up.
+"""
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from models.errors import InputError, MatpropError, ParserLimit
+from models.settings import GraphSettings
+from models.structures.composition import formula
+from models.structures.formats import ARCHIVES, recognise
+from models.structures.parse import ReadOptions, Unit, files, read, units
+from models.structures.structure import Structure
+from workers.parser_wire import CHUNK, MOST_BYTES
+from workers.parser_zygote import ANSWER, REQUEST
+
+PR_SET_PDEATHSIG = 1
+CPU_S = 70  # beyond any wall limit that can be set; for a child whose parent no longer looks
+OPEN_FILES = 64
+RENEW_EVERY = 64  # sources between looks at the child's size
+
+
+# -- the zygote ------------------------------------------------------------------------------------
+
+
+def serve(control: socket.socket) -> None:
+    """Fork on request until the parent hangs up; then end what was forked."""
+    children: set[int] = set()
+    try:
+        while True:
+            request = _request(control)
+            if request is None:
+                return
+            (what, old, memory), end = request
+            _end(children, old)
+            pid = 0
+            if what == b"F" and end is not None:
+                pid = _fork(control, end, memory)
+                children.add(pid)
+            control.sendall(ANSWER.pack(pid))
+    finally:
+        for pid in list(children):
+            _end(children, pid)
+
+
+def _request(control: socket.socket) -> tuple[tuple[bytes, int, int], socket.socket | None] | None:
+    data, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 1)
+    while data and len(data) < REQUEST.size:
+        data += control.recv(REQUEST.size - len(data))
+    if not data:
+        return None
+    end = socket.socket(fileno=descriptors[0]) if descriptors else None
+    return REQUEST.unpack(data), end
+
+
+def _end(children: set[int], pid: int) -> None:
+    if pid in children:
+        children.discard(pid)
+        os.kill(pid, signal.SIGKILL)  # ours and not yet waited for, so the number is still its own
+        os.waitpid(pid, 0)
+
+
+def _fork(control: socket.socket, end: socket.socket, memory: int) -> int:
+    pid = os.fork()
+    if pid:
+        end.close()
+        return pid
+    try:
+        control.close()
+        _confine(memory)
+        Child(end, memory).run()
+    finally:
+        os._exit(0)
+
+
+def _confine(memory: int) -> None:
+    """Limits of one child; what reading needs is loaded already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    base = _size()
+    limits = [
+        (resource.RLIMIT_AS, base + memory),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ]
+    if hasattr(resource, "RLIMIT_NPROC"):
+        limits.append((resource.RLIMIT_NPROC, 0))
+    for kind, most in limits:
+        _, hard = resource.getrlimit(kind)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, most))
+
+
+def _size() -> int:
+    """Address space of this process in bytes."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - read before every limit
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+# -- the child -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Order:
+    """How the sources that follow are to be read."""
+
+    options: ReadOptions = field(default_factory=ReadOptions)
+    graphs: list[tuple[str, GraphSettings]] = field(default_factory=list)
+    fractional: bool = False
+
+
+class Child:
+    """Reads one source after the other; every structure is sent as soon as it is read."""
+
+    def __init__(self, end: socket.socket, memory: int) -> None:
+        self.end = end
+        self.most = _size() + memory // 2
+        self.order = Order()
+        self.count = 0
+
+    def run(self) -> None:
+        """Until the parent hangs up, or this child has grown too big."""
+        for message in self._messages():
+            if message[0] == "order":
+                self.order = _order(*message[1:])
+                continue
+            worn = self._source(*message[1:])
+            self._tell(["end"])
+            self.count += 1
+            if worn or (self.count % RENEW_EVERY == 0 and _size() > self.most):
+                self._tell(["bye"])
+                return
+
+    def _messages(self) -> Iterator[list[Any]]:
+        unpacker = msgpack.Unpacker(max_buffer_size=MOST_BYTES)
+        while data := self.end.recv(CHUNK):
+            unpacker.feed(data)
+            yield from unpacker
+
+    def _tell(self, message: list[Any]) -> None:
+        self.end.sendall(msgpack.packb(message))
+
+    def _source(self, name: str, format_: str | None, data: bytes, member: int, unit: int) -> bool:
+        """Read what the source holds, from this place on; whether memory ran out on the way."""
+        worn = False
+        several = _is_archive(name, format_, data)
+        for at, file in enumerate(files(data, name, format_)):
+            if at < member:
+                continue
+            if several:
+                self._tell(["begin", at, -1, file.name])
+            _more_time()
+            made = units(file, self.order.options)
+            if isinstance(made, InputError):
+                worn |= self._answer(at, 0, made)
+                continue
+            for number in range(unit if at == member else 0, len(made)):
+                if len(made) > 1:
+                    self._tell(["begin", at, number, made[number].name])
+                worn |= self._unit(at, number, made[number])
+        return worn
+
+    def _unit(self, member: int, number: int, unit: Unit) -> bool:
+        _more_time()
+        return self._answer(member, number, read(unit), unit.name)
+
+    def _answer(
+        self, member: int, number: int, item: Structure | InputError, name: str = ""
+    ) -> bool:
+        if isinstance(item, InputError):
+            error = item.as_dict()
+            self._tell(
+                [
+                    "done",
+                    member,
+                    number,
+                    [error.get("file", name), None, None, "", [], b"", None, {}, {}, error],
+                ]
+            )
+            return isinstance(item, ParserLimit)
+        self._tell(["done", member, number, self._described(item)])
+        return False
+
+    def _described(self, item: Structure) -> list[Any]:
+        graphs: dict[str, bytes] = {}
+        faults: dict[str, dict[str, Any]] = {}
+        notes = list(item.warnings)
+        for key, settings in self.order.graphs:
+            try:
+                graphs[key], more = _graph(item, settings)
+                notes.extend(note for note in more if note not in notes)
+            except MatpropError as error:
+                faults[key] = error.in_file(item.name).as_dict()
+            except MemoryError:
+                faults[key] = _graph_fault(item.name, "took too much memory")
+            except Exception as fault:  # noqa: BLE001 - one structure's fault is not the next one's
+                faults[key] = _graph_fault(item.name, f"failed ({type(fault).__name__})")
+        return [
+            item.name,
+            formula(item.numbers.tolist()),
+            len(item.numbers),
+            item.digest(),
+            notes,
+            item.numbers.tobytes(),
+            item.fractional.ravel().tolist() if self.order.fractional else None,
+            graphs,
+            faults,
+            None,
+        ]
+
+
+def _is_archive(name: str, format_: str | None, data: bytes) -> bool:
+    """Whether several files come out; what cannot be recognised is one."""
+    try:
+        return recognise(name, data, None) in ARCHIVES
+    except InputError:
+        return False
+
+
+def _order(options: dict[str, Any], graphs: list[dict[str, Any]], fractional: bool) -> Order:  # noqa: FBT001
+    settings = [GraphSettings.model_validate(graph) for graph in graphs]
+    return Order(ReadOptions(**options), [(s.key(), s) for s in settings], fractional)
+
+
+def _graph(structure: Structure, settings: GraphSettings) -> tuple[bytes, tuple[str, ...]]:
+    from models.graphs.featurise import featurise, notes
+
+    graph = featurise(structure, settings)
+    return graph.pack(), notes(graph, settings)
+
+
+def _graph_fault(name: str, what: str) -> dict[str, Any]:
+    return ParserLimit(f"Finding the neighbours of the sites {what}.", file=name).as_dict()
+
+
+def _more_time() -> None:
+    """Each structure has the processor to itself this long, whatever the ones before it took."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + CPU_S, hard))
+
+
+# -- start -----------------------------------------------------------------------------------------
+
+WARM = b"""data_warm
+_cell_length_a 4.1\n_cell_length_b 4.1\n_cell_length_c 4.1
+_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P m -3 m'
+loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z
+Cs1 0 0 0\nCl1 0.5 0.5 0.5
+"""
+
+
+def warm_up() -> None:
+    """Load what reading may need: a child must not have to open files."""
+    import scipy.spatial  # noqa: F401
+    import spglib  # noqa: F401
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for options in (ReadOptions(), ReadOptions(primitive=True)):
+            for file in files(WARM, "warm.cif", None):
+                made = units(file, options)
+                structures = [read(unit) for unit in made] if isinstance(made, list) else []
+        for structure in structures:
+            if isinstance(structure, Structure):
+                for settings in (GraphSettings(), GraphSettings(neighbours="voronoi")):  # type: ignore[arg-type]
+                    _try(lambda s=structure, g=settings: _graph(s, g))
+    gc.collect()
+    gc.freeze()
+
+
+def _try(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:  # noqa: BLE001, S110 - warming up is worth trying, no more
+        pass
+
+
+def main() -> None:
+    """Be the zygote."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    warm_up()
+    serve(control)
+
+
+if __name__ == "__main__":
+    main()
