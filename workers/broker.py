@@ -17,11 +17,7 @@ from workers.settings import WorkerSettings
 if TYPE_CHECKING:
     from celery import Celery
 
-# Without a socket timeout a half-open connection stops its owner for ever. Every blocking
-# command waits for less (BLOCK_S), so that silence means a dead connection and not an idle one.
-SOCKET_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
-BLOCK_S = 2.0
 HEALTH_CHECK_S = 10
 DAY_S = 86_400
 # A worker in the midst of a job outlasts a restart of the broker: about 15 s of tries.
@@ -29,16 +25,16 @@ PATIENT = 20
 AWAY = (RedisConnectionError, RedisTimeoutError)
 
 
-def connect(
-    settings: WorkerSettings, *, timeout_s: float = SOCKET_TIMEOUT_S, patience: int = 1
-) -> "Redis":
+def connect(settings: WorkerSettings, *, patience: int = 1) -> "Redis":
     """A client for a worker's thread; bytes in, bytes out.
 
     It tries again `patience` times on a fresh connection: after the broker has come back the pooled
     ones are dead. Every script may run twice (see workers/lua), so a repeated call does no harm.
     """
     retry = Retry(ExponentialBackoff(1.0, 0.05), patience, supported_errors=AWAY)
-    return Redis.from_url(settings.redis_url, **_options(settings, timeout_s), retry=retry)
+    return Redis.from_url(
+        settings.redis_url, **_options(settings, settings.redis_timeout_s), retry=retry
+    )
 
 
 def connect_async(settings: WorkerSettings, *, timeout_s: float = 3.0) -> "AsyncRedis":
@@ -73,7 +69,7 @@ def make_celery(settings: WorkerSettings) -> "Celery":
         task_publish_retry=False,  # reconcile publishes again
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=_transport_options(),
+        broker_transport_options=_transport_options(settings.redis_timeout_s),
         # Nobody asks the workers anything; liveness is a key of our own.
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -94,6 +90,8 @@ def publish(celery: "Celery", task: Task, job: str) -> None:
 
 def _options(settings: WorkerSettings, timeout_s: float) -> dict[str, Any]:
     options: dict[str, Any] = {
+        # Without it a half-open connection stops its owner for ever. Every blocking command waits
+        # for less, so that silence means a dead connection and not an idle one.
         "socket_timeout": timeout_s,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "health_check_interval": HEALTH_CHECK_S,
@@ -103,11 +101,11 @@ def _options(settings: WorkerSettings, timeout_s: float) -> dict[str, Any]:
     return options
 
 
-def _transport_options() -> dict[str, Any]:
+def _transport_options(timeout_s: float) -> dict[str, Any]:
     return {
         # Redelivery is the lease's business; kombu's own would only double work.
         "visibility_timeout": DAY_S,
-        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_timeout": timeout_s,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,
         "health_check_interval": HEALTH_CHECK_S,

@@ -16,6 +16,12 @@ class WorkerSettings(BaseSettings):
         "redis://127.0.0.1:6379/0",
         description="The broker: `redis://`, `rediss://` or `unix://` URL of a Redis 7 or Valkey server.",
     )
+    redis_timeout_s: float = Field(
+        5.0,
+        ge=1.5,
+        le=60,
+        description="Silence after which a connection to the broker counts as dead.",
+    )
     state: Path = Field(
         Path("state"), description="Folder of uploads, results and models; shared by all."
     )

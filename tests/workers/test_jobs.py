@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from redis import Redis
@@ -10,6 +11,7 @@ from workers.jobs import (
     AsyncJobs,
     Beat,
     BrokerAway,
+    Claim,
     JobLimits,
     Jobs,
     NewJob,
@@ -30,11 +32,11 @@ def submitted(jobs: Jobs, **parts) -> str:
     return order.id
 
 
-def claimed(jobs: Jobs, **parts) -> tuple[str, int]:
+def claimed(jobs: Jobs, **parts) -> tuple[str, Claim]:
     job = submitted(jobs, **parts)
     claim = jobs.claim(job, "worker")
     assert claim is not None
-    return job, claim.attempt
+    return job, claim
 
 
 def lapse(redis: Redis, job: str) -> None:
@@ -97,12 +99,12 @@ def test_a_claim_whose_answer_was_lost_may_be_repeated(jobs):
 
 
 def test_a_finished_job_never_changes_again(jobs):
-    job, attempt = claimed(jobs)
-    assert jobs.finish(job, attempt, Status.SUCCEEDED)
+    job, claim = claimed(jobs)
+    assert jobs.finish(claim, Status.SUCCEEDED)
     assert jobs.cancel(job) is Status.SUCCEEDED
     assert jobs.claim(job, "other") is None
-    assert jobs.beat(job, attempt) is Beat.LOST
-    assert not jobs.release(job, attempt)
+    assert jobs.beat(claim) is Beat.LOST
+    assert not jobs.release(claim)
     ended = jobs.get(job)
     assert ended is not None
     assert ended.status is Status.SUCCEEDED
@@ -110,9 +112,9 @@ def test_a_finished_job_never_changes_again(jobs):
 
 
 def test_a_finish_whose_answer_was_lost_may_be_repeated(jobs):
-    job, attempt = claimed(jobs)
-    assert jobs.finish(job, attempt, Status.SUCCEEDED)
-    assert jobs.finish(job, attempt, Status.SUCCEEDED)
+    _, claim = claimed(jobs)
+    assert jobs.finish(claim, Status.SUCCEEDED)
+    assert jobs.finish(claim, Status.SUCCEEDED)
 
 
 def test_a_worker_with_an_old_number_writes_nothing(jobs, redis):
@@ -121,11 +123,11 @@ def test_a_worker_with_an_old_number_writes_nothing(jobs, redis):
     jobs.reconcile()
     claim = jobs.claim(job, "second")
     assert claim is not None
-    assert claim.attempt == old + 1
-    assert jobs.beat(job, old) is Beat.LOST
-    assert jobs.progress(job, old, 1, 0, 1) is Beat.LOST
-    assert not jobs.finish(job, old, Status.SUCCEEDED)
-    assert jobs.finish(job, claim.attempt, Status.SUCCEEDED)
+    assert claim.attempt == old.attempt + 1
+    assert jobs.beat(old) is Beat.LOST
+    assert jobs.progress(old, 1, 0, 1) is Beat.LOST
+    assert not jobs.finish(old, Status.SUCCEEDED)
+    assert jobs.finish(claim, Status.SUCCEEDED)
 
 
 def test_a_queued_job_is_cancelled_at_once(jobs, redis):
@@ -136,28 +138,28 @@ def test_a_queued_job_is_cancelled_at_once(jobs, redis):
 
 
 def test_a_running_job_learns_of_its_cancel_at_the_next_beat(jobs):
-    job, attempt = claimed(jobs)
+    job, claim = claimed(jobs)
     assert jobs.cancel(job) is Status.CANCELLING
     assert jobs.cancel(job) is Status.CANCELLING
-    assert jobs.beat(job, attempt) is Beat.CANCELLED
-    assert jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert jobs.beat(claim) is Beat.CANCELLED
+    assert jobs.finish(claim, Status.SUCCEEDED)
     assert jobs.get(job).status is Status.CANCELLED
 
 
 def test_a_worker_that_ignores_a_cancel_loses_the_job(jobs, redis):
-    job, attempt = claimed(jobs)
+    job, claim = claimed(jobs)
     jobs.cancel(job)
     lapse(redis, job)
     jobs.reconcile()
     assert jobs.get(job).status is Status.CANCELLED
-    assert not jobs.finish(job, attempt, Status.SUCCEEDED)
+    assert not jobs.finish(claim, Status.SUCCEEDED)
 
 
 def test_beats_of_a_cancelled_job_do_not_renew_its_lease(jobs, redis):
-    job, attempt = claimed(jobs)
+    job, claim = claimed(jobs)
     jobs.cancel(job)
     until = redis.zscore("mp:leases", job)
-    jobs.beat(job, attempt)
+    jobs.beat(claim)
     assert redis.zscore("mp:leases", job) == until
 
 
@@ -175,8 +177,9 @@ def test_a_job_that_cost_three_workers_fails_and_says_so(jobs, redis):
 def test_giving_a_job_back_costs_none_of_its_lives(jobs):
     job = submitted(jobs)
     for attempt in range(1, 8):
-        assert jobs.claim(job, f"w{attempt}").attempt == attempt
-        assert jobs.release(job, attempt)
+        claim = jobs.claim(job, f"w{attempt}")
+        assert claim.attempt == attempt
+        assert jobs.release(claim)
     assert jobs.get(job).status is Status.QUEUED
 
 
@@ -210,16 +213,16 @@ def test_messages_still_in_the_queue_are_not_doubled(jobs, redis):
 
 
 def test_the_waiting_service_is_told_of_the_end(jobs, redis):
-    job, attempt = claimed(jobs, answer_to="service-1")
-    jobs.finish(job, attempt, Status.SUCCEEDED)
+    job, claim = claimed(jobs, answer_to="service-1")
+    jobs.finish(claim, Status.SUCCEEDED)
     assert redis.lrange("mp:answers:service-1", 0, -1) == [job.encode()]
     assert redis.ttl("mp:answers:service-1") > 0
 
 
 def test_events_come_in_order_and_continue_after_the_last_one_seen(jobs):
-    job, attempt = claimed(jobs)
-    jobs.progress(job, attempt, 1, 0, 2)
-    jobs.finish(job, attempt, Status.SUCCEEDED, None, (2, 0, 2))
+    job, claim = claimed(jobs)
+    jobs.progress(claim, 1, 0, 2)
+    jobs.finish(claim, Status.SUCCEEDED, None, (2, 0, 2))
     events = jobs.events(job)
     assert [event.kind for event in events] == ["status", "status", "progress", "done"]
     assert events[-1].data == {"status": "succeeded", "done": 2, "failed": 0, "total": 2}
@@ -228,16 +231,16 @@ def test_events_come_in_order_and_continue_after_the_last_one_seen(jobs):
 
 
 def test_a_parent_ends_with_its_last_child(jobs):
-    parent, attempt = claimed(jobs)
+    parent, claim = claimed(jobs)
     children = [child_id(parent, number) for number in range(3)]
     for child in children:
         submitted(jobs, id=child, parent=parent)
     first = jobs.claim(children[0], "w")
-    jobs.finish(children[0], first.attempt, Status.SUCCEEDED)
-    assert jobs.spread(parent, attempt, 3)
+    jobs.finish(first, Status.SUCCEEDED)
+    assert jobs.spread(claim, 3)
     for child, status in zip(children[1:], (Status.FAILED, Status.SUCCEEDED), strict=True):
         assert jobs.get(parent).status is Status.RUNNING
-        jobs.finish(child, jobs.claim(child, "w").attempt, status)
+        jobs.finish(jobs.claim(child, "w"), status)
     ended = jobs.get(parent)
     assert (ended.status, ended.done, ended.failed, ended.total) == (Status.SUCCEEDED, 3, 1, 3)
 
@@ -250,26 +253,26 @@ def test_a_parent_whose_worker_was_lost_submits_no_child_twice(jobs, redis):
     again = jobs.claim(parent, "second")
     for number in range(2):
         submitted(jobs, id=child_id(parent, number), parent=parent)
-    assert jobs.spread(parent, again.attempt, 2)
+    assert jobs.spread(again, 2)
     assert redis.scard(f"mp:children:{parent}") == 2
 
 
 def test_cancelling_a_parent_cancels_its_children(jobs):
-    parent, attempt = claimed(jobs)
+    parent, claim = claimed(jobs)
     children = [submitted(jobs, parent=parent) for _ in range(2)]
     running = jobs.claim(children[1], "w")
-    jobs.spread(parent, attempt, 2)
+    jobs.spread(claim, 2)
     assert jobs.cancel(parent) is Status.CANCELLING
     assert jobs.get(children[0]).status is Status.CANCELLED
-    jobs.finish(children[1], running.attempt, Status.SUCCEEDED)
+    jobs.finish(running, Status.SUCCEEDED)
     assert jobs.get(parent).status is Status.CANCELLED
 
 
 def test_a_retry_is_a_new_job_with_the_same_order(jobs):
-    job, attempt = claimed(jobs, order='{"b":2}', models=("m@1",), label="x")
+    job, claim = claimed(jobs, order='{"b":2}', models=("m@1",), label="x")
     again = new_id("job")
     assert not jobs.retry(job, again)
-    jobs.finish(job, attempt, Status.FAILED, {"code": "internal", "detail": "…"})
+    jobs.finish(claim, Status.FAILED, {"code": "internal", "detail": "…"})
     assert jobs.retry(job, again)
     copy = jobs.get(again)
     assert (copy.order, copy.models, copy.label, copy.retry_of) == ('{"b":2}', ("m@1",), "x", job)
@@ -278,33 +281,33 @@ def test_a_retry_is_a_new_job_with_the_same_order(jobs):
 
 
 def test_a_job_without_failures_is_not_retried(jobs):
-    job, attempt = claimed(jobs)
-    jobs.finish(job, attempt, Status.SUCCEEDED, None, (1, 0, 1))
+    job, claim = claimed(jobs)
+    jobs.finish(claim, Status.SUCCEEDED, None, (1, 0, 1))
     assert not jobs.retry(job, new_id("job"))
 
 
 def test_only_an_ended_job_is_deleted_and_then_leaves_nothing(jobs, redis):
-    job, attempt = claimed(jobs)
+    job, claim = claimed(jobs)
     assert not jobs.delete(job)
-    jobs.finish(job, attempt, Status.SUCCEEDED)
+    jobs.finish(claim, Status.SUCCEEDED)
     assert jobs.delete(job)
     assert jobs.get(job) is None
-    assert redis.keys("mp:*") == [b"mp:metrics"]
+    assert set(redis.keys("mp:*")) - {b"mp:reconciled"} == {b"mp:metrics"}
 
 
 def test_an_ended_job_goes_with_all_its_keys_when_its_time_is_over(jobs, redis):
-    job, attempt = claimed(jobs)
-    jobs.finish(job, attempt, Status.SUCCEEDED)
+    job, claim = claimed(jobs)
+    jobs.finish(claim, Status.SUCCEEDED)
     redis.zadd("mp:ended", {job: 1})
     assert jobs.reconcile().forget == [job]
-    assert redis.keys("mp:*") == [b"mp:metrics"]
+    assert set(redis.keys("mp:*")) - {b"mp:reconciled"} == {b"mp:metrics"}
 
 
 def test_no_more_ended_jobs_are_kept_than_the_bound(redis):
     jobs = Jobs(redis, JobLimits(max_kept=2))
     ended = [claimed(jobs) for _ in range(4)]
-    for job, attempt in ended:
-        jobs.finish(job, attempt, Status.SUCCEEDED)
+    for _, claim in ended:
+        jobs.finish(claim, Status.SUCCEEDED)
     assert set(jobs.reconcile().forget) <= {job for job, _ in ended}
     assert len(jobs.list().jobs) == 2
 
@@ -376,7 +379,7 @@ def test_the_service_sees_what_the_worker_does(jobs, settings):
             assert await service.submit(order)
             waiting = asyncio.create_task(service.answers("s1"))
             claim = await asyncio.to_thread(jobs.claim, order.id, "w")
-            await asyncio.to_thread(jobs.finish, order.id, claim.attempt, Status.SUCCEEDED)
+            await asyncio.to_thread(jobs.finish, claim, Status.SUCCEEDED)
             assert await waiting == [order.id]
             assert await service.get(order.id) == jobs.get(order.id)
             assert await service.list() == jobs.list()
@@ -405,3 +408,20 @@ def test_a_broker_that_is_not_there_is_one_kind_of_error(tmp_path):
 
     with pytest.raises(BrokerAway):
         asyncio.run(ask())
+
+
+def test_leases_that_ran_out_while_the_broker_was_away_are_given_time(jobs, redis):
+    job, claim = claimed(jobs)
+    lapse(redis, job)
+    redis.set("mp:reconciled", 1)
+    jobs.reconcile()
+    assert jobs.get(job).status is Status.RUNNING
+    assert jobs.beat(claim) is Beat.OK
+
+
+def test_an_attempt_handed_out_twice_by_a_forgetful_broker_is_told_apart(jobs):
+    job, claim = claimed(jobs)
+    forgotten = replace(claim, worker="another")
+    assert jobs.beat(forgotten) is Beat.LOST
+    assert not jobs.finish(forgotten, Status.SUCCEEDED)
+    assert jobs.get(job).status is Status.RUNNING

@@ -1,0 +1,162 @@
+"""A broker of the test's own, worker processes that can be killed, and the count at the end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.conftest import Broker
+from workers.broker import connect, make_celery, publish
+from workers.contract import Task
+from workers.jobs import BrokerAway, JobLimits, Jobs, NewJob, Status, new_id
+from workers.settings import WorkerSettings
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120
+
+
+def wait_until(claim: Callable[[], object], what: str) -> None:
+    """Counted, not timed: the bound only ends a test that hangs."""
+    until = time.monotonic() + PATIENCE_S
+    while not claim():
+        assert time.monotonic() < until, f"in vain: {what}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Plant:
+    """Broker, workers and jobs of one fault test."""
+
+    folder: Path
+    broker: Broker
+    environment: dict[str, str] = field(default_factory=dict)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+    submitted: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.settings = WorkerSettings(
+            redis_url=self.broker.url, state=self.folder / "state", lease_s=2.0
+        )
+        self.celery = make_celery(self.settings)
+        self.redis: Redis = connect(self.settings)
+        self.jobs = Jobs(self.redis, JobLimits.of(self.settings))
+
+    def start_worker(self, url: str | None = None, children: int = 2) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "MATPROP_REDIS_URL": url or self.broker.url,
+            "MATPROP_STATE": str(self.settings.state),
+            "MATPROP_LEASE_S": "2",
+            "MATPROP_REDIS_TIMEOUT_S": "2",
+            "MATPROP_GRACE_S": "2",
+            **self.environment,
+        }
+        name = f"w{len(self.workers)}"
+        self.urls.append(environment["MATPROP_REDIS_URL"])
+        command = [sys.executable, "-m", "celery", "-A", "tests.faults.counting_worker", "worker"]
+        command += ["-Q", "parse", "-c", str(children), "-n", f"{name}@%h"]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            worker = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self.workers.append(worker)
+        return worker
+
+    def tend(self) -> None:
+        """What a supervisor does: a worker that ended (celery's, when a child dies at its start) is replaced."""
+        for place, worker in enumerate(list(self.workers)):
+            if worker.poll() not in (None, 0, -signal.SIGKILL):
+                self.start_worker(self.urls[place])
+                self.workers[place] = self.workers.pop()
+                self.urls[place] = self.urls.pop()
+
+    def wait_for_workers(self, number: int) -> None:
+        wait_until(lambda: self.jobs.health().workers["parse"] >= number, "workers")
+
+    def submit(self, *, direct: bool, work_ms: int = 5, label: str | None = None) -> str:
+        """As the service does; a broker that is away is asked again with the same id."""
+        new = NewJob(
+            id=new_id("job"), kind=Task.PREDICT, order=str(work_ms), label=label, direct=direct
+        )
+        while True:
+            try:
+                assert self.jobs.submit(new)
+                if not direct:
+                    publish(self.celery, new.kind, new.id)
+                break
+            except (BrokerAway, OSError, self.celery.connection().OperationalError):
+                time.sleep(0.05)
+        self.submitted.append(new.id)
+        return new.id
+
+    def children(self) -> list[int]:
+        """Process ids of the workers' children."""
+        found = []
+        for worker in self.workers:
+            if worker.poll() is None:
+                listed = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text()
+                found += [int(pid) for pid in listed.split()]
+        return found
+
+    def unfinished(self) -> int:
+        return self.redis.zcard("mp:due") + self.redis.zcard("mp:leases")
+
+    def wait_for_all(self) -> None:
+        def over() -> bool:
+            self.tend()
+            try:
+                return self.unfinished() == 0
+            except Exception:
+                return False
+
+        wait_until(over, "the end of all jobs")
+
+    def counted(self, name: str) -> dict[str, int]:
+        return {key.decode(): int(number) for key, number in self.redis.hgetall(name).items()}
+
+    def lost(self) -> list[str]:
+        return [job for job in self.submitted if self.jobs.get(job).status is not Status.SUCCEEDED]
+
+    def ends(self, job: str) -> int:
+        return sum(event.kind == "done" for event in self.jobs.events(job))
+
+    def check_none_lost_or_doubled(self) -> None:
+        assert self.lost() == []
+        assert [job for job in self.submitted if self.ends(job) != 1] == []
+        assert max(self.counted("committed").values()) == 1
+
+    def executed_twice(self) -> int:
+        return sum(number > 1 for number in self.counted("executed").values())
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            worker.wait()
+        self.redis.close()
+        self.broker.kill()
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Plant]:
+    """Ends everything it started."""
+    with tempfile.TemporaryDirectory(prefix="mp") as folder:
+        built = Plant(tmp_path, Broker(Path(folder), free_port()).start())
+        yield built
+        built.stop()
