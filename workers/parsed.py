@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from models.errors import ParserLimit
+
 if TYPE_CHECKING:
     from workers.parser import Parsed, Source
 
@@ -32,7 +34,7 @@ class ParsedCache:
     def keep(self, key: Hashable, items: "tuple[Parsed, ...]") -> None:
         """Remember one source; a source too big for the bound is not worth keeping."""
         size = sum(map(_size, items))
-        if size > self.most_bytes // 8:
+        if size > self.most_bytes // 8 or any(map(_passing, items)):
             return
         with self._lock:
             before = self._held.pop(key, None)
@@ -48,6 +50,11 @@ def source_key(source: "Source", how: Hashable) -> Hashable:
     return hashlib.blake2b(source.data, digest_size=16).digest(), source.name, source.format, how
 
 
+def _passing(item: "Parsed") -> bool:
+    """A limit that was hit on a busy machine may not be hit again."""
+    return item.error is not None and item.error["code"] == ParserLimit.code
+
+
 def _size(item: "Parsed") -> int:
-    sites = 60 * len(item.fractional) if item.fractional else 0
+    sites = 32 * len(item.fractional) if item.fractional else 0
     return OVERHEAD_BYTES + len(item.numbers) + sites + sum(map(len, item.graphs.values()))

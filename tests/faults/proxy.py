@@ -1,5 +1,6 @@
 """A TCP proxy between workers and broker that does to connections what networks do to them."""
 
+import contextlib
 import socket
 import threading
 
@@ -107,8 +108,6 @@ class Proxy:
         if id(link[0]) in self._frozen:
             return
         for end in link:
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             end.close()
