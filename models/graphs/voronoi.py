@@ -22,9 +22,11 @@ def voronoi(around: Surroundings, numbers: Ints) -> Edges:
     site_of = np.full(len(positions), -1)
     site_of[own] = np.arange(len(own))
 
-    cells = Voronoi(positions)
+    cells = Voronoi(np.concatenate([positions, _frame(positions)]))
     both = np.concatenate([cells.ridge_points, cells.ridge_points[:, ::-1]])
     ridge = np.tile(np.arange(len(cells.ridge_points)), 2)
+    real = (both < len(positions)).all(1)
+    both, ridge = both[real], ridge[real]
     distance = np.linalg.norm(positions[both[:, 0]] - positions[both[:, 1]], axis=1)
     radii = np.append(cordero_radii(), np.nan)[numbers]
     bond = radii[points.site[both]].sum(1) + BOND_SLACK
@@ -37,6 +39,14 @@ def voronoi(around: Surroundings, numbers: Ints) -> Edges:
     order = np.lexsort((neighbour, distance, centre))
     counts = np.bincount(centre, minlength=len(own))
     return Edges(counts, neighbour[order], distance[order])
+
+
+def _frame(positions: Floats) -> Floats:
+    """Points far outside, without which a sparse cluster has no Voronoi cells."""
+    middle = (positions.max(0) + positions.min(0)) / 2
+    size = np.ptp(positions, axis=0).max() + 50
+    directions = np.array([each for each in np.ndindex(3, 3, 3) if each != (1, 1, 1)]) - 1.0
+    return np.asarray(middle + size * directions)
 
 
 def _solid_angles(vertices: Floats, faces: list[list[int]], eyes: Floats) -> Floats:

@@ -45,10 +45,12 @@ class Readout(nn.Module):
         return Output(self.out(crystals), pooled)
 
     def _sites(self, layers: list[Tensor]) -> Tensor:
-        if self.full:
-            shares = zip(self.shares, layers, strict=True)
-            return torch.stack([share(each).softmax(1) for share, each in shares]).sum(0)
-        return through(self.site_layers, layers[-1])
+        if not self.full:
+            return through(self.site_layers, layers[-1])
+        shares = zip(self.shares, layers, strict=True)
+        return torch.stack(
+            [share(through(self.site_layers, each)).softmax(1) for share, each in shares]
+        ).sum(0)
 
 
 class LinearReadout(nn.Module):
