@@ -161,6 +161,7 @@ class InferChild(Base):
         lanes = WorkerSide(connect(settings, patience=PATIENT), self.worker)
         inference = Inference(lanes, residents, settings.batch_edges, self.tally, self.stopping)
         self.pulse.stuck = inference.stuck
+        residents.warm()
         self.pulse.start()  # only now does this worker count as alive
         inference.run()
 

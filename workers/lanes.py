@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from workers.ids import checked_name
 from workers.moves import SILENT_MS
@@ -150,16 +150,12 @@ class WorkerSide:
         call = self._reply_call(model, replies)
         try:
             with self.redis.pipeline(transaction=False) as pipe:
-                pipe.evalsha(call.script.sha, 0, *call.arguments)
+                # The whole text: an unknown hash would only come to light after the blocking wait.
+                pipe.eval(call.script.text, 0, *call.arguments)
                 pipe.blpop(["mp:lane-tokens"], block_s)
-                first, answer = pipe.execute(raise_on_error=False)
+                _, answer = pipe.execute()
         except RedisError as error:
             raise away(error) from error
-        if isinstance(first, NoScriptError):
-            run(self.redis, call)
-        for result in (first, answer):
-            if isinstance(result, RedisError) and not isinstance(result, NoScriptError):
-                raise away(result)
         return answer[1].decode() if answer else None
 
     def _reply_call(self, model: str, replies: Sequence[tuple[Taken, bytes]]) -> Call[int]:

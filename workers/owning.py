@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ class Outcome:
     status: Status
     error: dict[str, Any] | None = None
     counts: Counts | None = None
+    afterwards: Callable[[], None] | None = None  # what nobody has to wait for
 
 
 class Holder:
@@ -49,6 +51,7 @@ class Holder:
 
     def run(self, job: str, work: Callable[["Hold"], Outcome]) -> bool:
         """Whether this worker ended the job; false when there was nothing to claim or it was lost."""
+        began = time.perf_counter()
         claim = self.jobs.claim(job, f"{self.pulse.worker}.{secrets.token_hex(6)}")
         if claim is None:
             return False
@@ -58,7 +61,10 @@ class Holder:
             if outcome is None:
                 return False
             ended = self.jobs.finish(claim, outcome.status, outcome.error, outcome.counts)
+            self.tally.spent(f"{claim.kind}_seconds", time.perf_counter() - began)
             log.info("%s: %s", claim.kind, outcome.status if ended else "lost to another worker")
+            if ended and outcome.afterwards is not None:
+                outcome.afterwards()
             return ended
 
     def _outcome(self, hold: "Hold", work: Callable[["Hold"], Outcome]) -> Outcome | None:

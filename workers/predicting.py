@@ -4,7 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import BinaryIO, Protocol
 
@@ -31,6 +31,7 @@ from workers.parser import Parsed, Source
 CHUNK = 64  # graphs of an entry at most
 CHUNK_EDGES = 50_000
 IN_FLIGHT = 24  # entries of one run that may wait for answers; bounds its memory
+KEEP = 256  # answers remembered in one round trip
 GROUP = 64  # sources handed to the reader at once
 BLOCK_S = 0.5
 TELL_S = 0.5
@@ -121,9 +122,9 @@ class Predictor:
                     raise
                 hold.counts = run.counts
                 return Outcome(Status.CANCELLED, counts=run.counts)
-        if not run.failed:
-            self.files.upload(claim.id).unlink(missing_ok=True)  # nothing to retry
-        return run.outcome()
+        self.tally.spent("read_seconds", run.read_s)
+        self.tally.spent("wait_seconds", run.wait_s)
+        return replace(run.outcome(), afterwards=run.tidy)
 
     def _upload(self, job: str) -> Iterator[PackEntry]:
         try:
@@ -159,12 +160,14 @@ class Run:
         self.keys = [card.graph.key() for card in cards]
         self.cacheable = not (order.sites or order.features)
         self.chunks = [Chunk(place) for place in range(len(cards))]
+        self.fresh: list[dict[str, Values]] = [{} for _ in cards]  # answers to be remembered
         self.under_way: dict[int, Chunk] = {}
         self.lines: deque[Line] = deque()
         self.begun = self.done = self.failed = 0
         self.sources = 0
         self.fault: dict[str, object] | None = None  # the first one that is not the sender's
         self.told_at = time.monotonic()
+        self.read_s = self.wait_s = 0.0  # spent waiting for the reader and for the lanes
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -195,6 +198,15 @@ class Run:
         if self.fault and self.failed == self.done:
             return Outcome(Status.FAILED, self.fault, self.counts)
         return Outcome(Status.SUCCEEDED, None, self.counts)
+
+    def tidy(self) -> None:
+        """After the job's end: remember its answers, and its upload unless there is something to retry."""
+        for card, fresh in zip(self.cards, self.fresh, strict=True):
+            pairs = iter(fresh.items())
+            while some := dict(islice(pairs, KEEP)):
+                self.predictor.answers.keep(card, some)
+        if not self.failed:
+            self.predictor.files.upload(self.hold.claim.id).unlink(missing_ok=True)
 
     def _parsed(self, upload: Iterator[PackEntry]) -> Iterator[Parsed]:
         while entries := list(islice(upload, GROUP)):
@@ -228,9 +240,12 @@ class Run:
                 yield from held[entry.index]
             else:
                 fresh = []
+                began = time.perf_counter()
                 for item in next(read)[1]:
+                    self.read_s += time.perf_counter() - began
                     fresh.append(item)
                     yield item
+                    began = time.perf_counter()
                 cache.keep(keys[entry.index], tuple(fresh))
 
     def _begin(self, parsed: Parsed) -> None:
@@ -286,7 +301,9 @@ class Run:
         self.under_way[seq] = chunk
 
     def _collect(self, block_s: float) -> None:
+        began = time.perf_counter()
         replies = self.lanes.collect(block_s)
+        self.wait_s += time.perf_counter() - began
         for reply in replies:
             self._receive(self.under_way.pop(reply.seq), reply)
         if block_s and not replies:
@@ -297,13 +314,10 @@ class Run:
         if reply.content is None:
             self._lost(chunk, groups)
             return
-        fresh: dict[str, Values] = {}
         for asks, found in zip(groups, unpack_found(reply.content), strict=True):
             self._answer(chunk.place, asks, found)
-            if found.error is None:
-                fresh[asks[0].digest] = found.values
-        if self.cacheable:
-            self.predictor.answers.keep(self.cards[chunk.place], fresh)
+            if self.cacheable and found.error is None:
+                self.fresh[chunk.place][asks[0].digest] = found.values
 
     def _lost(self, chunk: Chunk, groups: list[list[Ask]]) -> None:
         """It cost workers: one of its graphs did, so from here on each goes alone."""

@@ -6,9 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from models.catalogue import Catalogue
 from models.errors import MatpropError
+from models.graphs.graph import Graph
 from workers import batching
+from workers.exchange import Work
 from workers.lanes import Taken, WorkerSide
 from workers.metrics import Tally
 from workers.scripts import BrokerAway
@@ -18,6 +22,14 @@ BLOCK_S = 1.0
 PAUSE_S = 0.5
 # Far beyond any batch: whoever computes for so long will not come back.
 STUCK_S = 120.0
+
+# Two atoms that are each other's only neighbours: enough for torch to set itself up.
+TRIAL = Graph(
+    np.array([1, 1], np.uint8),
+    np.array([1, 1], np.int32),
+    np.array([1, 0], np.int32),
+    np.array([1, 1], np.float32),
+).pack()
 
 log = logging.getLogger("matprop.infer")
 
@@ -45,6 +57,18 @@ class Residents:
             log.info("%s loaded in %.2f s", model, time.monotonic() - began)
         self._held.move_to_end(model)
         return self._held[model]
+
+    def warm(self) -> None:
+        """Load what is most likely asked for first: the newest version of each model."""
+        seen: set[str] = set()
+        for card in self.catalogue.list():
+            if card.name in seen or len(self._held) >= self.most:
+                continue
+            seen.add(card.name)
+            try:
+                batching.answers(self.get(card.id), Work([TRIAL]), 1)
+            except MatpropError as error:
+                log.error("%s cannot be loaded: %s", card.id, error)
 
 
 class Inference:
