@@ -43,6 +43,8 @@ def create(settings: ServiceSettings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Our own request ids, log and metrics do this; an environment variable must not send data out.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         dependencies=[Depends(known_query)],
         generate_unique_id_function=lambda route: route.name,
     )

@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 import orjson
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from service.house import House
 from service.problems import Problem
@@ -28,17 +30,33 @@ async def after(house: House, job: str, last: str, block_ms: int = 0) -> Sequenc
         return await house.jobs.events(job, last, block_ms)
 
 
+class EventStream(StreamingResponse):
+    """A stream that holds one of the places there are, as long as it lasts."""
+
+    def __init__(self, house: House, job: str, last: str) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(stream(house, job, last), headers=headers, media_type=MEDIA_TYPE)
+        self.house = house
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Until the end of the stream or of the connection; raises `Problem` when there is no place."""
+        if self.house.streams >= self.house.settings.max_streams:
+            raise Problem("busy", f"{self.house.streams} event streams are open.")
+        self.house.streams += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.house.streams -= 1
+
+
 async def stream(house: House, job: str, last: str) -> AsyncIterator[bytes]:
     """The events in the form of the wire."""
-    house.streams += 1
+    yield b"retry: 2000\n\n"
     try:
-        yield b"retry: 2000\n\n"
         async for chunk in followed(house, job, last):
             yield chunk
     except Problem:  # the broker has gone; the client comes back with Last-Event-ID
         yield b": the queue is away\n\n"
-    finally:
-        house.streams -= 1
 
 
 async def followed(house: House, job: str, last: str) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """The service as a process: bounded in every direction, and leaving without hanging up on anybody."""
 
 import asyncio
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -39,11 +40,18 @@ class Server(uvicorn.Server):
         self.house = app.state.house
         self.drain_s = settings.drain_s
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.on_started: Callable[[], None] = lambda: None
 
     async def serve(self, sockets: object = None) -> None:
         """Until a signal asks to stop."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)  # type: ignore[arg-type]
+
+    async def startup(self, sockets: object = None) -> None:
+        """Then it listens."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            self.on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First readiness turns 503, then, after the time to drain, nobody new is let in."""

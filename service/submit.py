@@ -78,10 +78,10 @@ async def submit(house: House, met: Meeting, what: Submission) -> None:
         answer_to=house.answers.service,
         ttl_s=house.settings.result_ttl_s,
     )
-    if what.direct:
-        what.upload.keep()
+    if what.direct:  # answered at once; only what waits for long has to outlive the machine
+        what.upload.keep(sync=False)
     else:
-        await asyncio.to_thread(what.upload.keep)
+        await asyncio.to_thread(what.upload.keep, sync=True)
     # When this fails, the call may have been carried out all the same: then the job runs, unknown to
     # its sender, and its files go with its record; else they go as soon as the broker can tell.
     house.watch.doubtful.add(new.id)

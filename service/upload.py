@@ -81,10 +81,13 @@ class Upload:
             raw = part.encode() if isinstance(part, str) else part
             self.digest.update(len(raw).to_bytes(8, "big") + raw)
 
-    def keep(self) -> None:
-        """Completes the pack and gives it its name."""
+    def keep(self, *, sync: bool) -> None:
+        """Completes the pack and gives it its name; without `sync` it outlives processes only."""
         self.pack.close()
         assert self._file is not None
+        self._file.flush()
+        if sync:
+            os.fsync(self._file.fileno())
         self._file.close()
         self.temporary.replace(self.target)
         self._kept = True
@@ -252,11 +255,11 @@ class Intake:
         if self._size == 0:
             self._open()
         self._size += len(data)
+        if len(self._head) < HEAD_BYTES:
+            self._head += data[:HEAD_BYTES]
         if self._limit and self._size > self._limit:
             self._limit = self._larger()
         if self._limit:
-            if len(self._head) < HEAD_BYTES:
-                self._head += data[:HEAD_BYTES]
             self.upload.pack.write(data)
         self.upload.digest.update(data)
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import StreamingResponse
 
 from service import events
 from service.dependencies import Predictor, TheHouse
@@ -241,9 +240,4 @@ async def follow_job(job: str, request: Request, house: TheHouse, who: Predictor
         return Response(status_code=204)
     if request.scope["state"]["head"]:
         return Response(media_type=events.MEDIA_TYPE)
-    if house.streams >= house.settings.max_streams:
-        raise Problem("busy", f"{house.streams} event streams are open.")
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        events.stream(house, job, last or "0"), headers=headers, media_type=events.MEDIA_TYPE
-    )
+    return events.EventStream(house, job, last or "0")

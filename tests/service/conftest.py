@@ -1,0 +1,248 @@
+"""The door on a real port, with a real broker, and a worker that answers without arithmetic."""
+
+import asyncio
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from redis import Redis
+
+from models.card import Card, Target
+from models.catalogue import card_bytes
+from models.errors import UnreadableStructure
+from models.settings import GraphSettings, NetworkSettings
+from service.app import create
+from service.server import Server
+from service.settings import ServiceSettings
+from workers.broker import connect
+from workers.contract import Queue, Task
+from workers.files import Files, written
+from workers.jobs import Job, JobLimits, Jobs, Status
+from workers.pack import PackEntry, read_pack
+
+Answer = dict[str, Any]
+
+
+@dataclass
+class PlayedWorker:
+    """Claims jobs as a worker does; a structure whose text holds `bad` fails."""
+
+    settings: ServiceSettings
+    queues: tuple[Queue, ...] = tuple(Queue)
+    asleep: bool = False
+    turns: threading.Lock = field(default_factory=threading.Lock)
+    seen: dict[str, list[PackEntry]] = field(default_factory=dict)
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        redis = connect(self.settings)
+        jobs = Jobs(redis, JobLimits.of(self.settings))
+        while not self.stop.is_set():
+            try:
+                with self.turns:
+                    self.turn(redis, jobs)
+            except Exception:  # the broker is away in some tests
+                pass
+            self.stop.wait(0.05 if self.asleep else 0.001)
+        redis.close()
+
+    def sleep(self) -> None:
+        """From now on nothing is begun, though the worker looks alive."""
+        with self.turns:
+            self.asleep = True
+
+    def wake(self) -> None:
+        self.asleep = False
+
+    def turn(self, redis: Redis, jobs: Jobs) -> None:
+        for queue in self.queues:
+            jobs.alive(queue, f"played-{queue}")
+        if self.asleep:
+            return
+        for job in [*woken(redis), *messages(redis, [str(queue) for queue in self.queues])]:
+            claim = jobs.claim(job, f"played-{job[-8:]}")
+            if claim is not None:
+                self.perform(jobs, claim)
+
+    def perform(self, jobs: Jobs, claim: Job) -> None:
+        files = Files(self.settings.state)
+        self.seen[claim.id] = list(read_pack(files.upload(claim.id)))
+        self.orders[claim.id] = json.loads(claim.order)
+        if claim.kind is Task.IMPORT:
+            self.take_in(files, jobs, claim)
+            return
+        records = [record_of(entry, claim.models) for entry in self.seen[claim.id]]
+        failed = sum(record["status"] == "failed" for record in records)
+        with written(files.result(claim.id), str(claim.attempt)) as file:
+            for record in records:
+                file.write(json.dumps(record).encode() + b"\n")
+        jobs.finish(claim, Status.SUCCEEDED, None, (len(records), failed, len(records)))
+
+    def take_in(self, files: Files, jobs: Jobs, claim: Job) -> None:
+        name = self.orders[claim.id]["name"]
+        if b"bad" in self.seen[claim.id][0].data:
+            error = {"code": "bad_checkpoint", "detail": "This is no checkpoint."}
+            jobs.finish(claim, Status.FAILED, error, (1, 1, 1))
+            return
+        put_model(files.models(), name, 1)
+        with written(files.result(claim.id), "1") as file:
+            file.write(json.dumps({"model": f"{name}@1"}).encode() + b"\n")
+        jobs.finish(claim, Status.SUCCEEDED, None, (1, 0, 1))
+
+
+def woken(redis: Redis) -> list[str]:
+    found = redis.bzpopmin("mp:wake:parse", 0.02)
+    return [found[1].decode()] if found else []
+
+
+def messages(redis: Redis, queues: list[str]) -> list[str]:
+    """What Celery messages name; read as kombu writes them."""
+    found = []
+    for queue in queues:
+        raw = redis.rpop(queue)
+        if raw is not None:
+            arguments, *_ = json.loads(base64.b64decode(json.loads(raw)["body"]))
+            found.append(arguments[0])
+    return found
+
+
+def record_of(entry: PackEntry, models: tuple[str, ...]) -> Answer:
+    error = entry.error
+    if error is None and b"bad" in entry.data:
+        error = UnreadableStructure(
+            "It is bad.", file=entry.name, hint="Send a good one."
+        ).as_dict()
+    base: Answer = {"index": entry.index, "name": entry.name, "warnings": []}
+    if error is not None:
+        return base | {
+            "formula": None, "n_sites": None, "status": "failed", "predictions": [], "error": error,
+        }  # fmt: skip
+    predictions = [
+        {
+            "model": model, "property": "formation-energy-per-atom", "value": -1.5, "unit": "eV/atom",
+            "interval": None, "std": None, "in_domain": None, "reasons": [],
+        }
+        for model in models
+    ]  # fmt: skip
+    return base | {
+        "formula": "NaCl", "n_sites": 8, "status": "succeeded", "predictions": predictions,
+    }  # fmt: skip
+
+
+def put_model(folder: Path, name: str, version: int) -> None:
+    """A model that can be listed; its weights are none."""
+    card = Card(
+        name=name,
+        version=version,
+        title="A model for tests",
+        origin="imported",
+        targets=(Target(property="formation-energy-per-atom", unit="eV/atom"),),
+        graph=GraphSettings(),
+        network=NetworkSettings(),
+        elements_sha256="0" * 64,
+        weights_sha256="0" * 64,
+        created_at=datetime.now(UTC),
+    )
+    home = folder / name / str(version)
+    home.mkdir(parents=True)
+    (home / "weights.safetensors").write_bytes(b"")
+    (home / "card.json").write_bytes(card_bytes(card))
+
+
+@dataclass
+class Door:
+    """A running service and a client of it."""
+
+    settings: ServiceSettings
+    server: Server
+    url: str
+    client: httpx2.Client
+    worker: PlayedWorker
+    loop: asyncio.AbstractEventLoop
+
+    def predict(
+        self,
+        *files: tuple[str, bytes],
+        model: str | None = "tested",
+        data: Any = None,
+        **headers: str,
+    ) -> httpx2.Response:
+        """A form with these files."""
+        fields = dict(data or {})
+        if model is not None:
+            fields.setdefault("model", model)
+        return self.client.post(
+            "/v1/predictions",
+            files=[("files", file) for file in files] or None,
+            data=fields,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+
+@contextmanager
+def opened(settings: ServiceSettings, queues: tuple[Queue, ...] = tuple(Queue)) -> Iterator[Door]:
+    """The service in a thread of its own, until the block ends."""
+    if not (settings.state / "models" / "tested").exists():
+        put_model(settings.state / "models", "tested", 1)
+    worker = PlayedWorker(settings, queues)
+    working = threading.Thread(target=worker.run)
+    working.start()
+    server = Server(create(settings), settings)
+    up, loops = threading.Event(), []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        server.on_started = up.set
+        await server.serve()
+
+    serving = threading.Thread(target=lambda: asyncio.run(serve()))
+    serving.start()
+    assert up.wait(20), "the service did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx2.Client(base_url=url, timeout=30) as client:
+            yield Door(settings, server, url, client, worker, loops[0])
+    finally:
+        server.should_exit = True
+        worker.stop.set()
+        working.join()
+        serving.join()
+
+
+Opener = Callable[..., AbstractContextManager[Door]]
+
+
+@pytest.fixture(scope="module")
+def door(shared_broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """One service without keys for all tests of a module."""
+    state = tmp_path_factory.mktemp("door")
+    settings = ServiceSettings(redis_url=f"{shared_broker.url}?db=1", state=state, port=0)
+    with opened(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def open_door(broker: Any, tmp_path: Path) -> Opener:
+    """A service of the test's own, with settings of its own."""
+
+    def make(
+        queues: tuple[Queue, ...] = tuple(Queue), **options: Any
+    ) -> AbstractContextManager[Door]:
+        given = {"redis_url": broker.url, "state": tmp_path / "state", "port": 0} | options
+        return opened(ServiceSettings(**given), queues)
+
+    return make
