@@ -1,0 +1,30 @@
+"""Paired timings: the two ways in turn, several times over, and the median of the ratios."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes once."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compare(
+    what: str,
+    reference: Callable[[], object],
+    ours: Callable[[], object],
+    count: int,
+    rounds: int = 5,
+) -> float:
+    """Print µs a piece of both, and the ratio; returns the ratio."""
+    ours()  # whatever is only done the first time
+    times = [(seconds(reference), seconds(ours)) for _ in range(rounds)]
+    ratio = statistics.median(slow / quick for slow, quick in times)
+    slow, quick = (statistics.median(each) * 1e6 / count for each in zip(*times, strict=True))
+    print(
+        f"{what:44s} reference {slow:9.1f} µs  ours {quick:8.1f} µs  ratio {ratio:6.1f}", flush=True
+    )
+    return ratio
