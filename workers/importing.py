@@ -20,8 +20,9 @@ MODULE = "models.published"
 class Importer:
     """Runs import jobs."""
 
-    def __init__(self, files: Files, bounds: Bounds | None = None) -> None:
+    def __init__(self, files: Files, bounds: Bounds | None = None, module: str = MODULE) -> None:
         self.files = files
+        self.module = module
         self.bounds = bounds or Bounds()
 
     def run(self, hold: Hold) -> Outcome:
@@ -34,15 +35,17 @@ class Importer:
             file.write_bytes(entry.data)
             arguments = [str(file), str(staged), *_wishes(order, entry.name)]
             card = _card(
-                limited.run(MODULE, arguments, self.bounds, hold.check), staged, entry.name
+                limited.run(self.module, arguments, self.bounds, hold.check), staged, entry.name
             )
             hold.tell((0, 0, 1))  # the last look before what cannot be taken back
             card = self._earlier(claim, card) or register(self.files.models(), staged, card)
         with written(self.files.result(claim.id), str(claim.attempt)) as result:
             line = {"model": card.id, "name": card.name, "version": card.version}
             result.write(json.dumps(line).encode() + b"\n")
-        self.files.upload(claim.id).unlink(missing_ok=True)
-        return Outcome(Status.SUCCEEDED, counts=(1, 0, 1))
+        upload = self.files.upload(claim.id)
+        return Outcome(
+            Status.SUCCEEDED, counts=(1, 0, 1), afterwards=lambda: upload.unlink(missing_ok=True)
+        )
 
     def _upload(self, job: str) -> PackEntry:
         try:

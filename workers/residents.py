@@ -81,12 +81,15 @@ class Inference:
         batch_edges: int,
         tally: Tally,
         stopping: Stopping,
+        *,
+        block_s: float = BLOCK_S,
     ) -> None:
         self.lanes = lanes
         self.residents = residents
         self.batch_edges = batch_edges
         self.tally = tally
         self.stopping = stopping
+        self.block_s = block_s
         self._busy_since: float | None = None
 
     def stuck(self) -> bool:
@@ -99,7 +102,7 @@ class Inference:
         model: str | None = None
         while not self.stopping.asked:
             try:
-                model = self.step(model) if model else self.lanes.wait(BLOCK_S)
+                model = self.step(model) if model else self.lanes.wait(self.block_s)
             except BrokerAway as error:
                 log.warning("%s", error)
                 model = None
@@ -109,7 +112,7 @@ class Inference:
         """One take of a lane; returns the next lane with entries, if one came up meanwhile."""
         taken = self.lanes.take(model, self.batch_edges)
         if not taken:
-            return self.lanes.wait(BLOCK_S)
+            return self.lanes.wait(self.block_s)
         self._busy_since = began = time.monotonic()
         try:
             replies = self._replies(model, taken)
@@ -120,7 +123,7 @@ class Inference:
         if self.stopping.asked:
             self.lanes.reply(model, replies)
             return None
-        return self.lanes.reply_and_wait(model, replies, BLOCK_S)
+        return self.lanes.reply_and_wait(model, replies, self.block_s)
 
     def _replies(self, model: str, taken: list[Taken]) -> list[tuple[Taken, bytes]]:
         try:
