@@ -143,9 +143,12 @@ class Jobs:
         """All children are submitted; from now on the job ends with the last of them."""
         return run(self.redis, moves.spread(claim, children))
 
-    def reconcile(self) -> Chores:
-        """Set right what lost workers and messages left; any process may call it at any time."""
-        return run(self.redis, moves.reconcile(self.limits))
+    def reconcile(self, kept: int | None = None) -> Chores:
+        """Set right what lost workers and messages left; any process may call it at any time.
+
+        `kept` lowers the bound on ended jobs, when memory is short.
+        """
+        return run(self.redis, moves.reconcile(self.limits, kept))
 
     def alive(self, queue: Queue, worker: str) -> None:
         """Say that this worker process lives."""

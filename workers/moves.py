@@ -113,7 +113,7 @@ def delete(job: str) -> Call[bool]:
     return Call(script("delete"), (checked_job(job),), bool)
 
 
-def reconcile(limits: JobLimits) -> Call[Chores]:
+def reconcile(limits: JobLimits, kept: int | None) -> Call[Chores]:
     """Set right what lost workers and lost messages left behind."""
     lost = WorkLost(
         f"The job cost {limits.attempts} workers and was given up.",
@@ -121,7 +121,7 @@ def reconcile(limits: JobLimits) -> Call[Chores]:
     )
     arguments = (
         limits.attempts,
-        limits.max_kept,
+        limits.max_kept if kept is None else min(kept, limits.max_kept),
         json.dumps(lost.as_dict()),
         BATCH,
         _ms(limits.lease_s),

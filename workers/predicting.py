@@ -108,7 +108,8 @@ class Predictor:
         order = PredictOrder.model_validate_json(claim.order)
         cards = [self.catalogue.get(model)[0] for model in order.models]
         upload = self._upload(claim.id)
-        lanes = OwnerSide(self.answers.redis, f"{claim.id}.{claim.attempt}")
+        # A name of this claim's own: even the attempt's number may come twice (see workers/lua).
+        lanes = OwnerSide(self.answers.redis, f"{claim.id}.{str(claim.worker).rpartition('.')[2]}")
         # Small jobs are answered at once and their files live shortly; only big ones wait for the disk.
         with written(
             self.files.result(claim.id), str(claim.attempt), sync=not claim.direct
@@ -282,13 +283,9 @@ class Run:
             return
         digests = list(chunk.groups)
         card = self.cards[chunk.place]
-        hits = 0
         for digest, values in zip(digests, self.predictor.answers.find(card, digests), strict=True):
             if values is not None:
-                hits += 1
                 self._answer(chunk.place, chunk.groups.pop(digest), Found(values))
-        self.predictor.tally.add("answers_hits", hits)
-        self.predictor.tally.add("answers_misses", len(digests) - hits)
 
     def _push(self, chunk: Chunk, *, alone: bool = False) -> None:
         graphs = [asks[0].graph for asks in chunk.groups.values()]

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.5
 SWEEP_MS = 60_000
-MEMORY_SHARE = 0.85  # of the broker's own bound: beyond it, workers need the rest to finish
+SHORT_SHARE = 0.7  # of the broker's memory: from here on old jobs make room
+FULL_SHARE = 0.85  # beyond it, workers need the rest to finish
+KEPT_SHARE = 0.95
 FULL_TTL_S = 5
 
 log = logging.getLogger("matprop.reconcile")
@@ -76,7 +78,7 @@ class Reconciler:
         """Once, unless another process has just done it."""
         if not self._first("mp:reconciling", int(PAUSE_S * 800)):
             return
-        chores = self.jobs.reconcile()
+        chores = self.jobs.reconcile(self._affordable())
         for job, task in chores.publish:
             try:
                 publish(self.celery, task, job)
@@ -88,7 +90,6 @@ class Reconciler:
         back, lost = lanes.recover(self.redis)
         if back or lost:
             log.warning("a lost inference worker: %d entries put back, %d given up", back, lost)
-        self._watch_memory()
         if self._first("mp:sweeping", SWEEP_MS):
             sweep(self.files, self.jobs)
 
@@ -98,13 +99,21 @@ class Reconciler:
         except RedisError as error:
             raise away(error) from error
 
-    def _watch_memory(self) -> None:
-        """No new jobs while the broker's memory is nearly full, so that the accepted ones can end."""
+    def _affordable(self) -> int | None:
+        """How many ended jobs the broker's memory can keep; none when it does not matter.
+
+        When memory runs short the oldest ended jobs go early. When that does not help, no new jobs
+        are admitted, so that the accepted ones can end.
+        """
         try:
             memory: dict[str, Any] = self.redis.info("memory")
-            own = int(memory.get("maxmemory", 0)) * MEMORY_SHARE
-            bound = min(own or self.settings.max_redis_bytes, self.settings.max_redis_bytes)
-            if int(memory["used_memory"]) > bound:
+            bound = self.settings.max_redis_bytes
+            bound = min(int(memory.get("maxmemory", 0)) or bound, bound)
+            share = int(memory["used_memory"]) / bound
+            if share > FULL_SHARE:
                 self.redis.set("mp:full", 1, ex=FULL_TTL_S)
+            if share < SHORT_SHARE:
+                return None
+            return int(self.redis.zcard("mp:ended") * KEPT_SHARE)
         except RedisError as error:
             raise away(error) from error

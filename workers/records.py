@@ -41,7 +41,7 @@ class JobLimits:
     lease_s: float = 10.0
     attempts: int = 3  # workers a job may cost before it counts as poison
     max_queued: int = 10_000
-    max_kept: int = 200_000  # ended jobs; beyond that the oldest go before their time
+    max_kept: int = 100_000  # ended jobs; beyond that the oldest go before their time
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> "JobLimits":

@@ -65,7 +65,7 @@ class WorkerSettings(BaseSettings):
         10_000, ge=1, description="Jobs that may wait; beyond that new ones are refused with 503."
     )
     max_kept_jobs: int = Field(
-        200_000, ge=100, description="Ended jobs kept at most; beyond that the oldest go early."
+        100_000, ge=100, description="Ended jobs kept at most; beyond that the oldest go early."
     )
     max_redis_bytes: int = Field(
         2_000_000_000,

@@ -151,6 +151,16 @@ def test_nearly_full_memory_stops_new_jobs_only(jobs, settings, redis):
     assert jobs.finish(claim, Status.SUCCEEDED)
 
 
+def test_when_memory_runs_short_the_oldest_ended_jobs_make_room(jobs, settings, redis):
+    ended = sorted(new_id("job") for _ in range(40))
+    for job in ended:
+        jobs.submit(NewJob(id=job, kind=Task.PREDICT, order="{}"))
+        jobs.finish(jobs.claim(job, "w"), Status.SUCCEEDED)
+    small = settings.model_copy(update={"max_redis_bytes": 1})
+    Reconciler(jobs, make_celery(small), Files(small.state), small, Stopping()).look()
+    assert [jobs.get(job) is None for job in ended] == [True] * 2 + [False] * 38
+
+
 def test_a_full_broker_still_lets_jobs_end(redis, jobs: Jobs):
     job = new_id("job")
     jobs.submit(NewJob(id=job, kind=Task.PREDICT, order="{}"))

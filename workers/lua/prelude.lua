@@ -18,7 +18,9 @@ local function event(id, kind, data)
   redis.call('XADD', 'mp:events:' .. id, 'MAXLEN', '~', '2000', '*', 'event', kind, 'data', data)
 end
 
+-- A small prediction is over before anybody could watch it, and a stream takes 4 kB: it has a `done` event only.
 local function status_event(id, status, attempt)
+  if redis.call('HGET', record(id), 'direct') == '1' then return end
   event(id, 'status', cjson.encode({ status = status, attempt = tonumber(attempt) }))
 end
 
@@ -48,11 +50,11 @@ local function end_job(id, status, error, t)
   redis.call('HSET', key, 'status', status, 'finished', ms(t))
   redis.call('HDEL', key, 'lease')
   if error ~= '' then redis.call('HSET', key, 'error', error) end
-  local ttl, answer, parent, done, failed, total =
-    unpack(redis.call('HMGET', key, 'ttl', 'answer', 'parent', 'done', 'failed', 'total'))
+  local ttl, answer, parent, done, failed, total, direct =
+    unpack(redis.call('HMGET', key, 'ttl', 'answer', 'parent', 'done', 'failed', 'total', 'direct'))
   event(id, 'done', cjson.encode({
     status = status, done = tonumber(done), failed = tonumber(failed), total = tonumber(total) }))
-  redis.call('EXPIRE', 'mp:events:' .. id, math.min(tonumber(ttl), 3600))
+  redis.call('EXPIRE', 'mp:events:' .. id, direct == '1' and 30 or math.min(tonumber(ttl), 3600))
   -- The record itself goes when the index does (see reconcile); this is only the belt to the braces.
   redis.call('EXPIRE', key, tonumber(ttl) + 3600)
   redis.call('ZADD', 'mp:ended', ms(t + tonumber(ttl) * 1000), id)

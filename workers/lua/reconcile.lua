@@ -70,6 +70,6 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:ended', '-inf', ms(t), 'LIMIT', 0, batch)) do drop(id) end
 local surplus = redis.call('ZCARD', 'mp:ended') - kept
 if surplus > 0 then
-  for _, id in ipairs(redis.call('ZRANGE', 'mp:ended', 0, math.min(surplus, batch) - 1)) do drop(id) end
+  for _, id in ipairs(redis.call('ZRANGE', 'mp:ended', 0, math.min(surplus, 5 * batch) - 1)) do drop(id) end
 end
 return { publish, forget }
