@@ -1,6 +1,7 @@
 """matprop from Python: `Client().predict(["NaCl.cif"], model="formation-energy")`."""
 
 import math
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,7 +14,7 @@ from service.client_errors import (
     Unreachable,
 )
 from service.client_follow import ENDED, Follower
-from service.client_inputs import Source, chunks_of, sources_of
+from service.client_inputs import Source, chunks_of, places, sources_of
 from service.client_records import Event, Progress, Record, Records
 from service.client_transport import Transport
 from service.schemas.job import JobView
@@ -231,31 +232,42 @@ class Call:
         self.total = total
         self.done: dict[int, Progress] = {}
         self.jobs: dict[int, str] = {}
+        self.over = threading.Event()
 
     def run(self, chunks: list[list[Source]]) -> Records:
         """All records. Raises the first fault, after cancelling what still runs."""
         if not chunks:
             return Records()
-        with ThreadPoolExecutor(IN_FLIGHT, "matprop") as pool:
-            calls = [pool.submit(self.one, number, chunk) for number, chunk in enumerate(chunks)]
-            try:
-                first_fault(calls)
-            except BaseException as error:
-                for call in calls:
-                    call.cancel()
-                self.give_up(error)
-                raise
-            return numbered(call.result() for call in calls)
+        try:
+            with ThreadPoolExecutor(IN_FLIGHT, "matprop") as pool:
+                calls = [
+                    pool.submit(self.one, number, chunk) for number, chunk in enumerate(chunks)
+                ]
+                try:
+                    first_fault(calls)
+                except BaseException as error:
+                    self.give_up(error)
+                    raise
+        except Unreachable:
+            raise  # what was accepted goes on and can be resumed
+        except BaseException:
+            self.cancel()
+            raise
+        return numbered(call.result() for call in calls)
 
     def one(self, number: int, chunk: list[Source]) -> Records:
         """The records of one request, whether they come at once or later."""
         wait_s = 1 if self.progress else POST_WAIT_S
+        self.go_on()
         body = self.follower.post(self.form, chunk, wait_s=wait_s)
         self.jobs[number] = body["job"]
         if body["status"] in ENDED and body.get("records"):
             records = self.follower.pages(body)
         else:
             records = self.follower.records(body["job"], lambda now: self.tell(number, now))
+        names = places([record.name for record in records], chunk)
+        for record, name in zip(records, names, strict=True):
+            record.name = name
         failed = sum(record.status == "failed" for record in records)
         self.tell(number, Progress(len(records), len(records), failed))
         self.jobs.pop(number, None)
@@ -263,6 +275,7 @@ class Call:
 
     def tell(self, number: int, now: Progress) -> None:
         """Add one request's progress to the others'."""
+        self.go_on()
         self.done[number] = now
         if self.progress is not None:
             parts = list(self.done.values())
@@ -270,11 +283,19 @@ class Call:
             total = max(self.total, done, sum(part.total for part in parts))
             self.progress(Progress(done, total, sum(part.failed for part in parts)))
 
+    def go_on(self) -> None:
+        """Nobody waits for the other requests once one has failed. Raises ServiceError."""
+        if self.over.is_set():
+            raise ServiceError("given up")
+
     def give_up(self, error: BaseException) -> None:
-        """Cancel what runs on, unless it is only out of reach: then it can be resumed."""
+        """Stop waiting for the other requests."""
         if isinstance(error, Unreachable):
             error.jobs = tuple(self.jobs.values())
-            return
+        self.over.set()
+
+    def cancel(self) -> None:
+        """Cancel what runs on; to be called when no request is on its way any more."""
         for job in list(self.jobs.values()):
             with suppress(ServiceError):
                 self.follower.transport.json("POST", f"/v1/jobs/{job}/cancel")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,3 +169,34 @@ def chunks_of(sources: Iterable[Source], most: int, size_bytes: int) -> Iterator
             chunk, held = [], 0
     if chunk:
         yield chunk
+
+
+def places(shown: Sequence[str], sources: Sequence[Source]) -> list[str]:
+    """Where each record came from, by the paths given; the service tells last parts of names only.
+
+    A source has one record or several in a row (`file#block`, `archive/member`).
+    """
+    if len(shown) == len(sources):
+        return [with_rest(source, name) for source, name in zip(sources, shown, strict=True)]
+    found: list[str] = []
+    at, seen = 0, set[str]()
+    for name in shown:
+        while at < len(sources) and (name in seen or not belongs(name, sources[at])):
+            at, seen = at + 1, set()
+        if at == len(sources):
+            return list(shown)  # not as expected: tell what the service told
+        seen.add(name)
+        found.append(with_rest(sources[at], name))
+    return found
+
+
+def belongs(name: str, source: Source) -> bool:
+    """Whether a record's name is of this file."""
+    last = source.name.rpartition("/")[2]
+    return name == last or name.startswith((f"{last}#", f"{last}/"))
+
+
+def with_rest(source: Source, name: str) -> str:
+    """The path, and what the record's name has beyond the file's."""
+    last = source.name.rpartition("/")[2]
+    return source.name + name.removeprefix(last) if belongs(name, source) else source.name

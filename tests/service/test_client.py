@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -275,20 +276,24 @@ def test_a_line_that_stays_broken_tells_which_jobs_go_on() -> None:
 
 def test_after_a_fault_what_still_runs_is_cancelled() -> None:
     cancelled: list[str] = []
+    accepted = threading.Event()
 
     def handler(request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("/cancel"):
             cancelled.append(request.url.path)
             return job_view("cancelling")
         if request.url.path == "/v1/predictions" and "0" in names_in(request):
+            accepted.wait(10)
             return problem(404, "unknown_model")
         if request.method == "POST":
+            accepted.set()
             return httpx2.Response(202, json={"job": JOB, "status": "queued", "records": []})
         return job_view("cancelled" if cancelled else "running")
 
     client, _ = client_of(handler)
     with pytest.raises(NotFound):
         client.predict([(str(i), "t\n") for i in range(40)], "m")
+    assert set(cancelled) == {f"/v1/jobs/{JOB}/cancel"}
 
 
 def stream(*events: str) -> httpx2.Response:

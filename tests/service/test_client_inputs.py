@@ -11,7 +11,7 @@ from ase.io import read
 from pymatgen.core import Lattice, Molecule, Structure
 
 from service.client_errors import UnreadableInput
-from service.client_inputs import Source, chunks_of, sources_of
+from service.client_inputs import Source, chunks_of, places, sources_of
 
 
 @pytest.fixture
@@ -111,3 +111,25 @@ def test_an_archive_travels_alone() -> None:
         ["b.zip"],
         ["c.cif"],
     ]
+
+
+def test_records_of_files_with_one_name_are_told_apart_by_their_paths() -> None:
+    sources = [Source(name, b"") for name in ("a/POSCAR", "b/POSCAR")]
+    assert places(["POSCAR", "POSCAR"], sources) == ["a/POSCAR", "b/POSCAR"]
+
+
+def test_blocks_and_members_go_with_their_file() -> None:
+    sources = [Source(name, b"") for name in ("a/x.cif", "b/x.cif", "s.zip", "c/y.cif")]
+    shown = ["x.cif#1", "x.cif#2", "x.cif#1", "s.zip/x.cif", "s.zip/z.cif", "y.cif"]
+    assert places(shown, sources) == [
+        "a/x.cif#1",
+        "a/x.cif#2",
+        "b/x.cif#1",
+        "s.zip/x.cif",
+        "s.zip/z.cif",
+        "c/y.cif",
+    ]
+
+
+def test_names_that_fit_nothing_stay_as_the_service_tells_them() -> None:
+    assert places(["p", "q"], [Source("a/x.cif", b"")]) == ["p", "q"]
