@@ -36,11 +36,11 @@ TRAINING = TrainingSettings(
 )
 SPLIT_SEED = 1
 DOMAIN = (
-    "learned from a few thousand relaxed inorganic crystals, mostly metals and intermetallics with known "
-    "elastic constants; far from those, and at high energies, the error is larger"
+    "Learned from a few thousand relaxed inorganic crystals, mostly metals and intermetallics with known "
+    "elastic constants; far from those, and at high energies, the error is larger."
 )
 NOTES = (
-    "the answer is the mean of one scalar a site: include=sites shows each site's share of it",
+    "The answer is the mean of one scalar a site: include=sites shows each site's share of it.",
     DOMAIN,
 )
 

@@ -65,12 +65,12 @@ class Catalogue:
         base, _, wanted = name.partition("@")
         seen = self._fresh()
         if wanted.isdecimal() and f"{base}@{int(wanted)}" in seen.damaged:
-            raise DamagedModel(f"{name}: {seen.damaged[f'{base}@{int(wanted)}']}")
+            raise DamagedModel(f"{name}: {seen.damaged[f'{base}@{int(wanted)}']}.")
         found = self._versions(base)
         number = self._number(base, wanted, found)
         if number not in found:
             raise UnknownModel(
-                f"model {base} has no version {wanted[:40]!r}",
+                f"The model {base} has no version {wanted[:40]!r}.",
                 expected=_choice(base, found, self.aliases(base)),
                 got=name[:120],
             )
@@ -84,14 +84,14 @@ class Catalogue:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise DamagedModel(f"the aliases of {name} cannot be read: {error}") from error
+            raise DamagedModel(f"The aliases of {name} cannot be read: {error}.") from error
         return {str(alias): int(number) for alias, number in kept.items()}
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` stand for this version from now on. Raises: UnknownModel, InputError."""
         if not ALIAS.fullmatch(alias) or alias == LATEST:
             raise InputError(
-                f"{alias[:80]!r} is no alias",
+                f"{alias[:80]!r} is no alias.",
                 expected=f"a letter, then letters, digits and hyphens in lower case; not {LATEST!r}",
                 got=repr(alias[:80]),
             )
@@ -106,7 +106,9 @@ class Catalogue:
         kept = self.aliases(name)
         if kept.pop(alias, None) is None:
             return False
-        _write(self._folders[-1] / name / ALIASES, json.dumps(kept, indent=1, sort_keys=True).encode())
+        _write(
+            self._folders[-1] / name / ALIASES, json.dumps(kept, indent=1, sort_keys=True).encode()
+        )
         return True
 
     def warnings(self) -> dict[str, str]:
@@ -130,12 +132,12 @@ class Catalogue:
             if each.split("@")[0] == name
         ]
         if broken:
-            raise DamagedModel("; ".join(broken))
+            raise DamagedModel("; ".join(broken) + ".")
         near = difflib.get_close_matches(name, cards, 3, 0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else None
+        hint = f"Did you mean {' or '.join(near)}?" if near else None
         expected = "one of " + ", ".join(sorted(cards)) if cards else "a model; there is none yet"
         raise UnknownModel(
-            f"there is no model {name[:80]!r}", expected=expected, got=repr(name[:80]), hint=hint
+            f"There is no model {name[:80]!r}.", expected=expected, got=repr(name[:80]), hint=hint
         )
 
     def _fresh(self) -> _Seen:
@@ -172,7 +174,7 @@ def check_name(name: str) -> None:
     if NAME.fullmatch(name):
         return
     raise InputError(
-        f"{name[:80]!r} is no name of a model",
+        f"{name[:80]!r} is no name of a model.",
         expected="at most 63 lower-case letters, digits and hyphens, not starting with a hyphen",
         got=repr(name[:80]),
     )

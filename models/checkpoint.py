@@ -36,29 +36,29 @@ def load_network(folder: Path) -> tuple[Card, CrystalNetwork]:
     try:
         card = Card.model_validate_json((folder / CARD).read_bytes())
         if (folder / WEIGHTS).stat().st_size > LARGEST_WEIGHTS:
-            raise DamagedModel(f"{card.id}: the file of weights is larger than any network")
+            raise DamagedModel(f"{card.id}: the file of weights is larger than any network.")
         data = (folder / WEIGHTS).read_bytes()
     except (OSError, ValueError) as error:
-        raise DamagedModel(f"the model in {folder.name} cannot be read: {error}") from error
+        raise DamagedModel(f"The model in {folder.name} cannot be read: {error}.") from error
     return card, build(card, data)
 
 
 def build(card: Card, data: bytes) -> CrystalNetwork:
     """The network that these weights fit. Raises: DamagedModel."""
     if card.format != CARD_FORMAT:
-        raise DamagedModel(f"{card.id}: card format {card.format} is not known to this version")
+        raise DamagedModel(f"{card.id}: card format {card.format} is not known to this version.")
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
-        raise DamagedModel(f"{card.id}: the weights are not those the card was written for")
+        raise DamagedModel(f"{card.id}: the weights are not those the card was written for.")
     if card.elements_sha256 != table_sha256():
-        raise DamagedModel(f"{card.id}: trained with another table of elements")
+        raise DamagedModel(f"{card.id}: trained with another table of elements.")
     try:
         state = load(data)
     except (SafetensorError, ValueError) as error:
-        raise DamagedModel(f"{card.id}: {error}") from error
+        raise DamagedModel(f"{card.id}: {error}.") from error
     network = CrystalNetwork(card.network)
     wrong = difference(weights(network), state)
     if wrong:
-        raise DamagedModel(f"{card.id}: {wrong}")
+        raise DamagedModel(f"{card.id}: {wrong}.")
     network.load_state_dict(state, strict=False)
     return network.eval()
 

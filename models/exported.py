@@ -41,16 +41,16 @@ def open_exported(path: Path) -> tuple[Card, CrystalNetwork]:
     except DamagedModel as error:
         raise BadCheckpoint(str(error)) from error
     except ValueError as error:
-        raise BadCheckpoint(f"the card is not readable: {str(error)[:300]}") from error
+        raise BadCheckpoint(f"The card is not readable: {str(error)[:300]}.") from error
 
 
 def _from_folder(path: Path) -> tuple[bytes, bytes]:
     try:
         if (path / WEIGHTS).stat().st_size > LARGEST_WEIGHTS:
-            raise BadCheckpoint("the weights are larger than any network")
+            raise BadCheckpoint("The weights are larger than any network.")
         return (path / CARD).read_bytes(), (path / WEIGHTS).read_bytes()
     except OSError as error:
-        raise BadCheckpoint(f"the model lacks a file: {error.strerror}") from error
+        raise BadCheckpoint(f"The model lacks a file: {error.strerror}.") from error
 
 
 def _from_zip(path: Path) -> tuple[bytes, bytes]:
@@ -59,18 +59,18 @@ def _from_zip(path: Path) -> tuple[bytes, bytes]:
         with zipfile.ZipFile(path) as archive:
             return _member(archive, CARD, CARD_BYTES), _member(archive, WEIGHTS, LARGEST_WEIGHTS)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
-        raise BadCheckpoint(f"the zip is damaged: {error}") from error
+        raise BadCheckpoint(f"The zip is damaged: {error}.") from error
 
 
 def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
     found = [each for each in archive.infolist() if Path(each.filename).name == name]
     if len(found) != 1:
-        raise BadCheckpoint(f"the zip holds {len(found)} files named {name}", expected="one")
+        raise BadCheckpoint(f"The zip holds {len(found)} files named {name}.", expected="one")
     member = found[0]
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BadCheckpoint(f"{name} is packed in an unusual way", expected="stored or deflated")
+        raise BadCheckpoint(f"{name} is packed in an unusual way.", expected="stored or deflated")
     with archive.open(member) as file:
         data = file.read(largest + 1)  # counts what really comes out, whatever the zip claims
     if len(data) > largest:
-        raise BadCheckpoint(f"{name} is too large", expected=f"at most {largest:,} bytes")
+        raise BadCheckpoint(f"{name} is too large.", expected=f"at most {largest:,} bytes")
     return data

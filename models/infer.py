@@ -116,7 +116,7 @@ class Resident:
 
     def _one(self, values: Rows, features: list[float] | None, scalars: Rows | None) -> Answer:
         if not np.isfinite(values).all():
-            return Answer((), error=DamagedModel(f"{self.card.id} answers with no finite number"))
+            return Answer((), error=DamagedModel(f"{self.card.id} answers with no finite number."))
         contributions = None
         if scalars is not None:
             contributions = ((scalars * self._std + self._mean) / len(scalars)).tolist()
@@ -173,6 +173,6 @@ def _no_memory(error: Exception) -> bool:
 
 def _too_large(graph: Graph, device: torch.device) -> OutOfMemory:
     return OutOfMemory(
-        f"a crystal of {graph.n_sites} sites and {graph.n_edges} edges does not fit into the memory of {device}",
-        hint="a smaller cell of the same crystal gives the same answer",
+        f"A crystal of {graph.n_sites} sites and {graph.n_edges} edges does not fit into the memory of {device}.",
+        hint="A smaller cell of the same crystal gives the same answer.",
     )

@@ -39,8 +39,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if content and all(isinstance(each, Tensor) for each in content.values()):
             raise _other(
                 "weights alone",
-                hint="save the whole checkpoint, as the published main.py does: the normaliser and the args "
-                "are needed to turn outputs into values",
+                hint="Save the whole checkpoint, as the published main.py does: the normaliser and the args "
+                "are needed to turn outputs into values.",
             )
         raise _other("keys " + ", ".join(sorted(map(str, content))[:8]))
     mean, std = _normaliser(content.get("normalizer"))
@@ -76,7 +76,7 @@ def _check_file(path: Path) -> None:
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise BadCheckpoint(
-            "the file is too large",
+            "The file is too large.",
             expected=f"at most {LARGEST_FILE:,} bytes",
             got=f"{size:,} bytes",
         )
@@ -86,11 +86,11 @@ def _check_file(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise BadCheckpoint(f"the zip is damaged: {error}") from error
+        raise BadCheckpoint(f"The zip is damaged: {error}.") from error
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise BadCheckpoint("the zip is compressed", hint="torch.save writes it uncompressed")
+        raise BadCheckpoint("The zip is compressed.", hint="torch.save writes it uncompressed.")
     if sum(member.file_size for member in members) > LARGEST_UNPACKED:
-        raise BadCheckpoint("the zip claims to hold more than any network")
+        raise BadCheckpoint("The zip claims to hold more than any network.")
 
 
 def _load(path: Path) -> Any:
@@ -98,19 +98,19 @@ def _load(path: Path) -> Any:
         with torch.serialization.safe_globals(NUMPY_NAMES):
             return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError as error:
-        raise BadCheckpoint("the file asks for more memory than any network needs") from error
+        raise BadCheckpoint("The file asks for more memory than any network needs.") from error
     except Exception as error:  # a damaged pickle fails in every way there is
         found = FORBIDDEN.search(str(error))
         if found:
             name = found[1] or found[2]
             raise BadCheckpoint(
-                f"the file wants to run code ({name}) and is not read",
+                f"The file wants to run code ({name}) and is not read.",
                 expected="tensors, numbers and text only",
                 got=name,
-                hint="save it with torch.save from a dict of state_dict, normalizer and args as plain values",
+                hint="Save it with torch.save from a dict of state_dict, normalizer and args as plain values.",
             ) from error
         raise BadCheckpoint(
-            "this is no file that torch can read",
+            "This is no file that torch can read.",
             expected="a .pth.tar as the published CGCNN code saves it, or a model exported from here",
             got=_first_bytes(path),
         ) from error
@@ -133,14 +133,14 @@ def _state(found: Any) -> dict[str, Tensor]:
 def _normaliser(found: Any) -> tuple[float, float]:
     if not isinstance(found, dict) or not {"mean", "std"} <= found.keys():
         raise BadCheckpoint(
-            "the checkpoint has no normaliser, so its outputs cannot be turned into values",
+            "The checkpoint has no normaliser, so its outputs cannot be turned into values.",
             expected="normalizer with mean and std",
             got="keys " + ", ".join(map(str, found))[:80] if isinstance(found, dict) else "none",
         )
     mean, std = (_number(found[key], float) for key in ("mean", "std"))
     if mean is None or std is None or not abs(mean) < 1e30 or not 0 < std < 1e30:
         raise BadCheckpoint(
-            "the normaliser is of no use",
+            "The normaliser is of no use.",
             expected="one finite mean and one positive std",
             got=f"mean {found['mean']!s:.40}, std {found['std']!s:.40}",
         )
@@ -150,7 +150,7 @@ def _normaliser(found: Any) -> tuple[float, float]:
 def _args(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadCheckpoint(
-            "the checkpoint has no args, so it does not say whether it is a regression or a classification",
+            "The checkpoint has no args, so it does not say whether it is a regression or a classification.",
             expected="args as a dict, as the published main.py saves them",
             got=type(found).__name__,
         )
@@ -171,7 +171,7 @@ def _number(found: Any, kind: type[float] | type[int]) -> Any:
 
 def _other(got: str, hint: str | None = None) -> BadCheckpoint:
     return BadCheckpoint(
-        "this is no checkpoint of the published CGCNN code",
+        "This is no checkpoint of the published CGCNN code.",
         expected="a dict with state_dict, normalizer and args",
         got=got,
         hint=hint,

@@ -58,10 +58,10 @@ def property_name(text: str) -> str:
     if NAME.fullmatch(name):
         return name
     raise InputError(
-        f"{text[:80]!r} is no name of a property",
+        f"{text[:80]!r} is no name of a property.",
         expected="at most 63 letters, digits and hyphens",
         got=repr(text[:80]),
-        hint="known are " + ", ".join(PROPERTIES),
+        hint=f"Known are {', '.join(PROPERTIES)}.",
     )
 
 
@@ -78,8 +78,8 @@ def check_unit(name: str, unit: str) -> str:
         return spelled
     near = difflib.get_close_matches(spelled, allowed or (), 1, 0.5)
     raise WrongUnit(
-        f"{name} has no unit {unit[:40]!r}",
+        f"{name} has no unit {unit[:40]!r}.",
         expected=" or ".join(allowed) if allowed else "at most 40 printable characters",
         got=repr(unit[:40]),
-        hint=f"did you mean {near[0]}?" if near else "units are spelled out, as in eV/atom",
+        hint=f"Did you mean {near[0]}?" if near else "Units are spelled out, as in eV/atom.",
     )

@@ -71,12 +71,12 @@ PUBLISHED: dict[str, Known] = {
 }
 CITATION = "T. Xie and J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018)"
 ELEMENTS_NOTE = (
-    "the checkpoint does not say which elements it was trained on: "
-    "answers for rare elements may be guesses"
+    "The checkpoint does not say which elements it was trained on: "
+    "answers for rare elements may be guesses."
 )
 TIES_NOTE = (
-    "made for the published code's graphs, in which the order of equally far neighbours can matter; "
-    "an answer that hangs on it carries a warning"
+    "Made for the published code's graphs, in which the order of equally far neighbours can matter; "
+    "an answer that hangs on it carries a warning."
 )
 
 
@@ -108,10 +108,10 @@ def _renamed(card: Card, wishes: Wishes) -> Card:
     ):
         if said and said != is_so:
             raise InputError(
-                "an exported model says itself what it predicts",
+                "An exported model says itself what it predicts.",
                 expected=str(is_so),
                 got=str(said),
-                hint="leave out property, unit and classes",
+                hint="Leave out property, unit and classes.",
             )
     changes = {"name": wishes.name, "origin": "imported", "title": wishes.title or card.title}
     return card.model_copy(update=changes)
@@ -148,7 +148,7 @@ def _task(checkpoint: Checkpoint, layout: Layout) -> Task:
     if layout.outputs in (1, 2) and said in (None, task):
         return task
     raise BadCheckpoint(
-        "the network's outputs do not fit its task",
+        "The network's outputs do not fit its task.",
         expected="one output for regression, two for classification",
         got=f"{layout.outputs} outputs, task {str(said)[:40]}",
     )
@@ -167,23 +167,23 @@ def _target(checkpoint: Checkpoint, wishes: Wishes, known: Known | None, task: T
     name = property_name(wishes.property) if wishes.property else known and known.property
     if not name:
         raise InputError(
-            "the checkpoint does not say what it predicts",
+            "The checkpoint does not say what it predicts.",
             expected="a property and its unit",
             got="neither",
-            hint="give them with the upload, for example property=band-gap and unit=eV",
+            hint="Give them with the upload, for example property=band-gap and unit=eV.",
         )
     same = known if known and known.property == name else None
     usual = "probability" if task == "classification" else default_unit(name)
     unit = wishes.unit or (_unit_of(same) if same else usual)
     if unit is None:
         raise WrongUnit(
-            f"the unit of {name} must be given", expected="a unit such as eV/atom", got="none"
+            f"The unit of {name} must be given.", expected="a unit such as eV/atom", got="none"
         )
     unit = check_unit(name, unit)
     inside = _known_inside(checkpoint)
     if inside is not None and unit != _unit_of(inside):
         raise WrongUnit(
-            f"this is the published checkpoint of {inside.property}; its values are in {_unit_of(inside)}",
+            f"This is the published checkpoint of {inside.property}; its values are in {_unit_of(inside)}.",
             expected=_unit_of(inside),
             got=unit,
         )
@@ -200,7 +200,7 @@ def _classes(wishes: Wishes, known: Known | None) -> tuple[str, ...]:
     classes = wishes.classes or (known and known.classes) or ("0", "1")
     if len(classes) != 2 or len(set(classes)) != 2 or not all(classes):
         raise InputError(
-            "a classifier has two classes",
+            "A classifier has two classes.",
             expected="two different names, the one with label 1 last",
             got=", ".join(classes)[:80],
         )
@@ -218,16 +218,18 @@ def _network(checkpoint: Checkpoint, layout: Layout, task: Task) -> NetworkSetti
         said = checkpoint.args.get(name, size)
         if said != size:
             raise BadCheckpoint(
-                f"args and weights disagree on {name}", expected=str(said)[:40], got=str(size)
+                f"The args and the weights disagree on {name}.",
+                expected=str(said)[:40],
+                got=str(size),
             )
     if layout.edge_width != EDGE_WIDTH:
         raise BadCheckpoint(
-            "trained with another expansion of distances",
+            "The network was trained with another expansion of distances.",
             expected=f"{EDGE_WIDTH} Gaussians, 0 to 8 Å in steps of 0.2",
             got=f"{layout.edge_width} edge features",
         )
     if checkpoint.args.get("enable_tanh"):
-        raise BadCheckpoint("networks with tanh in place of softplus are not supported")
+        raise BadCheckpoint("Networks with tanh in place of softplus cannot be read.")
     return NetworkSettings(
         convolutions=layout.convolutions,
         width=layout.width,

@@ -130,8 +130,7 @@ def check_known(numbers: NDArray[np.uint8]) -> None:
     if len(beyond):
         names = ", ".join(SYMBOLS[number] for number in beyond)
         raise UnsupportedElement(
-            f"no element features for {names}",
+            f"No model here can describe {names}.",
             expected="elements from H to Fm",
             got=names,
-            hint="no model of this service can describe these elements",
         )

@@ -14,12 +14,12 @@ from models.structures.neighbours import Surroundings
 from models.structures.structure import Structure
 
 AMBIGUOUS = (
-    "the last of the nearest neighbours is one of several equally far but unlike sites: this model's answer "
-    "depends on the order of sites and on the choice of cell"
+    "The last of the nearest neighbours is one of several equally far but unlike sites: this model's answer "
+    "depends on the order of sites and on the choice of cell."
 )
 PADDED = (
-    "a site has fewer neighbours within {radius:g} Å than this model was trained with; the missing ones "
-    "are filled up as in the published code"
+    "A site has fewer neighbours within {radius:g} Å than this model was trained with; the missing ones "
+    "are filled up as in the published code."
 )
 
 
@@ -69,9 +69,9 @@ def _isolated(numbers: NDArray[np.uint8], site: int, settings: GraphSettings) ->
     )
     symbol = SYMBOLS[numbers[site]]
     return IsolatedSite(
-        f"site {site} ({symbol}) has no {within}",
+        f"Site {site} ({symbol}) has no {within}.",
         place=f"site {site} ({symbol})",
         expected="every site of the crystal to have a neighbour",
         got="a site on its own",
-        hint="is this a molecule or an atom in an empty box, or are lengths given in another unit than Å?",
+        hint="Is this a molecule or an atom in an empty box, or are lengths given in another unit than Å?",
     )

@@ -52,10 +52,10 @@ def layout_of(state: State) -> Layout:
     embedding = _shape(state, "embedding.weight")
     if embedding[1] != COLUMNS:
         raise BadCheckpoint(
-            f"this network was trained with another table of elements: {embedding[1]} columns",
+            f"This network was trained with another table of elements: {embedding[1]} columns.",
             expected=f"orig_atom_fea_len {COLUMNS}, the columns of the published atom_init.json",
             got=f"orig_atom_fea_len {embedding[1]}",
-            hint="train again with the published atom_init.json; tables of one's own are not supported",
+            hint="Train again with the published atom_init.json; tables of one's own cannot be used.",
         )
     width = embedding[0]
     layout = Layout(
@@ -125,7 +125,7 @@ def _check_bounds(layout: Layout) -> None:
     for name, size in sizes.items():
         if not 1 <= size <= LARGEST[name]:
             raise BadCheckpoint(
-                f"the network's {name} is out of bounds",
+                f"The network's {name} is out of bounds.",
                 expected=f"1 to {LARGEST[name]}",
                 got=str(size),
             )
@@ -137,27 +137,27 @@ def _dense(state: State, name: str, shape: tuple[int, ...]) -> Tensor:
     value = state[name]
     if tuple(value.shape) != shape:
         raise BadCheckpoint(
-            f"{name} does not fit the rest of the network",
+            f"{name} does not fit the rest of the network.",
             expected=str(shape),
             got=str(tuple(value.shape)),
         )
     if value.layout != torch.strided or not value.dtype.is_floating_point or value.is_meta:
         raise BadCheckpoint(
-            f"{name} is no dense tensor of floats", expected="float32", got=str(value.dtype)
+            f"{name} is no dense tensor of floats.", expected="float32", got=str(value.dtype)
         )
     # The shape is bounded by now; what repeats few numbers over it is unrolled here.
     dense = value.detach().to(torch.float32, copy=True).contiguous()
     if not torch.isfinite(dense).all():
-        raise BadCheckpoint(f"{name} holds numbers that are not finite")
+        raise BadCheckpoint(f"{name} holds numbers that are not finite.")
     if name.endswith("running_var") and (dense < 0).any():
-        raise BadCheckpoint(f"{name} holds negative variances")
+        raise BadCheckpoint(f"{name} holds negative variances.")
     return dense
 
 
 def _foreign(got: str) -> BadCheckpoint:
     return BadCheckpoint(
-        "these are not the weights of the published CGCNN network",
+        "These are not the weights of the published CGCNN network.",
         expected="embedding, convs, conv_to_fc, fcs, fc_out",
         got=got,
-        hint="networks of other codes, or changed ones, cannot be read",
+        hint="Networks of other codes, or changed ones, cannot be read.",
     )

@@ -115,7 +115,7 @@ def test_a_near_name_is_suggested(folders: tuple[Path, Path]) -> None:
     with pytest.raises(UnknownModel) as caught:
         Catalogue(folders).get("enrgy")
 
-    assert caught.value.hint == "did you mean energy?"
+    assert caught.value.hint == "Did you mean energy?"
 
 
 @pytest.mark.parametrize(

@@ -173,11 +173,11 @@ def weights_with(name: str, value: Tensor | None) -> Callable[[Content], Any]:
 
 WIDE = torch.zeros(8, 120)
 BAD: list[tuple[str, Callable[[Content], Any], str]] = [
-    ("weights alone", lambda whole: whole["state_dict"], "this is no checkpoint of the published"),
-    ("a list", list, "this is no checkpoint"),
+    ("weights alone", lambda whole: whole["state_dict"], "This is no checkpoint of the published"),
+    ("a list", list, "This is no checkpoint"),
     ("no normaliser", without("normalizer"), "no normaliser"),
     ("no args", without("args"), "no args"),
-    ("no weights", without("state_dict"), "this is no checkpoint"),
+    ("no weights", without("state_dict"), "This is no checkpoint"),
     ("another element table", weights_with("embedding.weight", WIDE), "another table of elements"),
     ("another code", weights_with("gnn.layer.weight", torch.zeros(3)), "not the weights of"),
     ("a missing weight", weights_with("fc_out.bias", None), "not the weights of"),
@@ -195,7 +195,7 @@ BAD: list[tuple[str, Callable[[Content], Any], str]] = [
     (
         "sizes that lie",
         lambda whole: whole | {"args": whole["args"] | {"n_conv": 10**9}},
-        "args and weights disagree on n_conv",
+        "args and the weights disagree on n_conv",
     ),
     (
         "a wrong task",

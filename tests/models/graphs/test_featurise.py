@@ -144,7 +144,7 @@ def test_a_site_on_its_own_is_named(
 ) -> None:
     box = make([25, 25, 25], [8, 1, 2], [[0, 0, 0], [0.04, 0, 0], [0.5, 0.5, 0.5]])
 
-    with pytest.raises(IsolatedSite, match=r"site 2 \(He\)") as caught:
+    with pytest.raises(IsolatedSite, match=r"Site 2 \(He\)") as caught:
         featurise(box, settings)
 
     assert caught.value.place == "site 2 (He)"
