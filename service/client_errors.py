@@ -53,8 +53,12 @@ class Problem(ServiceError):  # noqa: N818
         super().__init__(str(body.get("detail") or self.title or f"HTTP status {status}"))
 
     def __str__(self) -> str:
-        hint = f"\n{self.hint}" if self.hint else ""
-        return f"{self.detail} [{self.code}]{hint}"
+        first = self.errors[0] if self.errors else {}
+        expected = self.body.get("expected") or first.get("expected")
+        lines = [f"{self.detail} [{self.code}]"]
+        lines += [f"Expected: {expected}"] if expected else []
+        lines += [self.hint] if self.hint else []
+        return "\n".join(lines)
 
 
 class NotAllowed(Problem):

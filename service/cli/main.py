@@ -47,10 +47,12 @@ def root(
 
 def main() -> None:
     """Run a command; expected faults become one message on stderr and status 1."""
-    from service.client_errors import ServiceError
+    from service.client_errors import NotAllowed, ServiceError
 
     try:
         app()
+    except NotAllowed as error:
+        fail(f"{error}\nHere: set MATPROP_KEY to your key." if error.status == 401 else str(error))
     except ServiceError as error:
         fail(str(error))
     except BrokenPipeError:  # `matprop … | head`

@@ -114,11 +114,21 @@ def faults(records: "Records") -> None:
             print(f"{record.name}{place}: {error.detail} [{error.code}]", file=sys.stderr)
             if error.hint:
                 print(f"    {error.hint}", file=sys.stderr)
-        for warning in record.warnings:
-            print(f"{record.name}: note: {warning}", file=sys.stderr)
+    notes(records)
     bad = sum(record.status == "failed" for record in records)
     if bad and len(records) > 1:
         print(f"{bad} of {len(records)} structures could not be predicted", file=sys.stderr)
+
+
+def notes(records: "Records") -> None:
+    """What to know before trusting the numbers; the same for many structures is said once."""
+    names: dict[str, list[str]] = {}
+    for record in records:
+        for warning in record.warnings:
+            names.setdefault(warning, []).append(record.name)
+    for warning, of in names.items():
+        more = f" and {len(of) - 1} more" if len(of) > 1 else ""
+        print(f"{of[0]}{more}: note: {warning}", file=sys.stderr)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from workers import embedded, machine
 from workers.supervisor import StartError, Supervisor
 
 PATIENCE_S = 120.0
+DEFAULT_URL = "http://127.0.0.1:8000"
 EXAMPLE = "NaCl.cif"
 MODEL = "formation-energy"
 
@@ -126,18 +127,21 @@ def show_first(settings: ServiceSettings) -> None:
     example = Path(str(files("service") / "examples" / EXAMPLE))
     say(first_prediction(address, settings, example))
     key = ' -H "Authorization: Bearer $MATPROP_ADMIN_KEY"' if settings.admin_key else ""
+    where = "" if address == DEFAULT_URL else f"MATPROP_URL={address} "
+    where += "MATPROP_KEY=$MATPROP_ADMIN_KEY " if settings.admin_key else ""
+    file = quoted(nearby(example))
     say(
         f"\nIn another terminal:\n\n"
-        f"  curl{key} -F files=@{quoted(nearby(example))} -F model={MODEL} {address}/v1/predictions\n"
-        f"  {quoted(program())} predict {quoted(nearby(example))} --model {MODEL}"
-        + (f"    (with MATPROP_URL={address})" if settings.port != 8000 else "")
-        + "\n\nCtrl-C ends everything."
+        f"  curl{key} -F files=@{file} -F model={MODEL} {address}/v1/predictions\n\n"
+        f"  {where}{quoted(program())} predict {file} --model {MODEL}\n\n"
+        "Ctrl-C ends everything."
     )
 
 
 def first_prediction(address: str, settings: ServiceSettings, example: Path) -> str:
     """The sentence with the number, or why there is none; the service runs on either way."""
-    from service.client import Client, ServiceError
+    from service.client import Client
+    from service.client_errors import ServiceError
 
     key = settings.admin_key.get_secret_value() if settings.admin_key else None
     try:
@@ -145,8 +149,8 @@ def first_prediction(address: str, settings: ServiceSettings, example: Path) -> 
             began = time.monotonic()
             [record] = client.predict([(example.name, example)], MODEL)
             took_ms = 1000 * (time.monotonic() - began)
-    except (ServiceError, ValueError) as error:
-        return f"The first prediction did not work: {error}"
+    except ServiceError as error:
+        return f"The first prediction did not work: {error.detail}"
     if record.error is not None or not record.predictions:
         return f"The first prediction did not work: {record.error and record.error.detail}"
     [one] = record.predictions[:1]
@@ -175,7 +179,7 @@ def program() -> str:
     on_path = any(
         Path(folder, "matprop") == beside for folder in os.environ.get("PATH", "").split(os.pathsep)
     )
-    return "matprop" if on_path or not beside.exists() else os.path.relpath(beside)
+    return "matprop" if on_path or not beside.exists() else str(nearby(beside))
 
 
 def nearby(path: Path) -> Path:

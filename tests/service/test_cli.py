@@ -152,6 +152,12 @@ def test_a_warning_is_said_without_failing(run: Run) -> None:
     assert "deuterium was read as H" in done.stderr
 
 
+def test_a_note_on_many_is_said_once(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd2.cif").write_text("data_x\n")
+    told = run("predict", "odd.cif", "odd2.cif", "-m", "fe").stderr
+    assert told == "odd.cif and 1 more: note: deuterium was read as H\n"
+
+
 def test_patterns_and_folders_are_expanded(run: Run, tmp_path: Path) -> None:
     assert len(json.loads(run("predict", "*.cif", "-m", "fe", "--json").stdout)) == 4
     assert len(json.loads(run("predict", str(tmp_path), "-m", "fe", "--json").stdout)) == 4
