@@ -9,7 +9,7 @@ from typing import Any
 
 from service.client_errors import UnreadableInput
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".zst", ".tzst", ".jsonl")
 SUFFIXES = (".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".xyz", ".extxyz", ".json", *ARCHIVES)
 BARE_NAMES = ("POSCAR", "CONTCAR")
 SINGLE = (str, bytes, os.PathLike, dict, tuple)
