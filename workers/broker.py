@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
 CONNECT_TIMEOUT_S = 2.0
-HEALTH_CHECK_S = 10
 DAY_S = 86_400
 # A worker in the midst of a job outlasts a restart of the broker: about 15 s of tries.
 PATIENT = 20
@@ -94,7 +93,7 @@ def _options(settings: WorkerSettings, timeout_s: float) -> dict[str, Any]:
         # for less, so that silence means a dead connection and not an idle one.
         "socket_timeout": timeout_s,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "health_check_interval": HEALTH_CHECK_S,
+        "health_check_interval": int(2 * timeout_s),
     }
     if not settings.redis_url.startswith("unix:"):
         options["socket_keepalive"] = True
@@ -108,7 +107,7 @@ def _transport_options(timeout_s: float) -> dict[str, Any]:
         "socket_timeout": timeout_s,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,
-        "health_check_interval": HEALTH_CHECK_S,
+        "health_check_interval": int(2 * timeout_s),
         "retry_on_timeout": True,
     }
 

@@ -81,6 +81,7 @@ def test_half_open_connections_are_left_and_the_work_goes_on(plant):
 
 
 def test_poison_fails_after_three_workers_and_its_neighbours_succeed(plant):
+    plant.environment["MATPROP_LEASE_S"] = "1.1"
     plant.start_worker()
     plant.wait_for_workers(2)
     fine = [plant.submit(direct=number % 2 > 0) for number in range(20)]

@@ -42,7 +42,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:leases', '-inf', ms(t), 'LIM
   end
 end
 
--- Queued, and due: whoever was to be woken has not come. Publish again, each time later than the last.
+-- Queued, and due: whoever was to be woken has not come. Publish again.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT', 0, batch)) do
   local key = record(id)
   local status, kind = unpack(redis.call('HMGET', key, 'status', 'kind'))
@@ -50,10 +50,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT'
     redis.call('ZREM', 'mp:due', id)
   else
     local tries = redis.call('HINCRBY', key, 'tries', 1)
-    redis.call('ZADD', 'mp:due', ms(t + math.min(60000, 2500 * 2 ^ tries)), id)
-    -- Messages still wait in the queue: this job's is most likely among them, so only a late try adds one.
     local direct = redis.call('HGET', key, 'direct') == '1'
-    if direct or tries == 1 or tries > 4 or redis.call('LLEN', QUEUE_OF[kind]) == 0 then send(id) end
+    -- While messages wait in the queue this job's is most likely among them: only now and then add one.
+    -- With the queue empty it was lost, or sits with a busy worker while others may be idle.
+    local crowded = not direct and redis.call('LLEN', QUEUE_OF[kind]) > 0
+    local wait = crowded and math.min(15000, 2500 * 2 ^ tries) or 5000
+    redis.call('ZADD', 'mp:due', ms(t + wait), id)
+    if not crowded or tries % 4 == 1 then send(id) end
   end
 end
 
