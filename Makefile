@@ -13,6 +13,7 @@ HOST    ?= 127.0.0.1
 PORT    ?= 8000
 STATE   ?= state
 WORKERS ?=
+DATA    ?=
 
 BIN   := $(VENV)/bin
 # A moved folder is set up again: programs in a virtual environment know their place by heart.
@@ -54,8 +55,12 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## measure against the bars of benchmarks/
-	$(ONE) $(BIN)/python -m benchmarks
+# DATA: a folder with the public data sets; each program tells in its first lines what it looks for.
+bench: $(READY) ## measure against the bars; more with DATA=folder of the data sets
+	$(ONE) $(BIN)/python -m benchmarks.parsing $(if $(DATA),--data "$(DATA)")
+	$(if $(DATA),$(foreach name,neighbours forward end_to_end released_reference published,\
+	  $(ONE) $(BIN)/python -m benchmarks.$(name) --data "$(DATA)" &&) true)
+	$(ONE) $(BIN)/python -m benchmarks.serving
 
 openapi: $(READY) ## write openapi.yaml from the service
 	$(BIN)/python -m service.openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
