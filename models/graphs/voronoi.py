@@ -17,7 +17,9 @@ SMALL_FACE = 0.005 * 4 * np.pi  # faces seen under less come and go with roundin
 def voronoi(around: Surroundings, numbers: Ints) -> Edges:
     """Edges between sites with a common face, within 6 Å and the bond length."""
     points = around.points(CLUSTER)
-    positions = points.position.T  # (M, 3)
+    near = cKDTree(around.centres.T).query(points.position.T, distance_upper_bound=CLUSTER)[0]
+    within = np.isfinite(near)
+    positions, sites = points.position.T[within], points.site[within]  # (M, 3)
     own = cKDTree(positions).query(around.centres.T)[1]  # (N,) each site's place among the points
     site_of = np.full(len(positions), -1)
     site_of[own] = np.arange(len(own))
@@ -29,13 +31,13 @@ def voronoi(around: Surroundings, numbers: Ints) -> Edges:
     both, ridge = both[real], ridge[real]
     distance = np.linalg.norm(positions[both[:, 0]] - positions[both[:, 1]], axis=1)
     radii = np.append(cordero_radii(), np.nan)[numbers]
-    bond = radii[points.site[both]].sum(1) + BOND_SLACK
-    near = (site_of[both[:, 0]] >= 0) & (distance <= SEARCH) & (distance <= bond)
-    both, ridge, distance = both[near], ridge[near], distance[near]
+    bond = radii[sites[both]].sum(1) + BOND_SLACK
+    bound = (site_of[both[:, 0]] >= 0) & (distance <= SEARCH) & (distance <= bond)
+    both, ridge, distance = both[bound], ridge[bound], distance[bound]
 
     faces = [cells.ridge_vertices[each] for each in ridge]
     wide = _solid_angles(cells.vertices, faces, positions[both[:, 0]]) >= SMALL_FACE
-    centre, neighbour, distance = site_of[both[wide, 0]], points.site[both[wide, 1]], distance[wide]
+    centre, neighbour, distance = site_of[both[wide, 0]], sites[both[wide, 1]], distance[wide]
     order = np.lexsort((neighbour, distance, centre))
     counts = np.bincount(centre, minlength=len(own))
     return Edges(counts, neighbour[order], distance[order])

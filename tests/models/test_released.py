@@ -1,0 +1,121 @@
+"""The model that ships: what it answers must not depend on how a crystal is written down."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.catalogue import RELEASED, Catalogue
+from models.graphs.elements import table_sha256
+from models.graphs.featurise import featurise
+from models.infer import Resident, load, prepare_process
+from models.structures.structure import Structure
+
+SAME = 1e-5  # eV/atom
+
+
+@pytest.fixture(scope="module")
+def model() -> Resident:
+    prepare_process()
+    return load(Catalogue([RELEASED]).get("formation-energy")[1], "cpu")
+
+
+def energy(model: Resident, structure: Structure) -> float:
+    return model.answer([featurise(structure, model.card.graph)])[0].values[0]
+
+
+def other(structure: Structure, **changes: object) -> Structure:
+    parts = {name: getattr(structure, name) for name in ("lattice", "numbers", "fractional")}
+    return Structure("other", **(parts | changes))  # type: ignore[arg-type]
+
+
+def test_translation(model: Resident, crystals: list[Structure]) -> None:
+    for each in crystals:
+        moved = other(each, fractional=each.fractional + np.array([0.123, 5.4, -0.77]))
+        assert energy(model, moved) == pytest.approx(energy(model, each), abs=SAME)
+
+
+def test_rotation(model: Resident, crystals: list[Structure]) -> None:
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    for each in crystals:
+        turned = other(each, lattice=each.lattice @ turn)
+        assert energy(model, turned) == pytest.approx(energy(model, each), abs=SAME)
+
+
+def test_permutation(model: Resident, crystals: list[Structure]) -> None:
+    chance = np.random.default_rng(1)
+    for each in crystals:
+        order = chance.permutation(len(each.numbers))
+        mixed = other(each, numbers=each.numbers[order], fractional=each.fractional[order])
+        assert energy(model, mixed) == pytest.approx(energy(model, each), abs=SAME)
+
+
+def test_rounding(model: Resident, crystals: list[Structure]) -> None:
+    chance = np.random.default_rng(2)
+    for each in crystals:
+        for _ in range(5):
+            noise = chance.uniform(-1e-6, 1e-6, each.fractional.shape) @ np.linalg.inv(each.lattice)
+            rough = other(each, fractional=each.fractional + noise)
+            assert energy(model, rough) == pytest.approx(energy(model, each), abs=SAME)
+
+
+def test_supercells(
+    model: Resident,
+    crystals: list[Structure],
+    supercell: Callable[[Structure, tuple[int, int, int]], Structure],
+) -> None:
+    for each in crystals:
+        for times in ((2, 1, 1), (2, 2, 2), (1, 3, 2)):
+            large = energy(model, supercell(each, times))
+            assert large == pytest.approx(energy(model, each), abs=SAME)
+
+
+def test_another_cell_of_the_same_lattice(model: Resident, crystals: list[Structure]) -> None:
+    whole = np.array([[1, 1, 0], [0, 1, -1], [0, 0, 1]])
+    for each in crystals:
+        cell = other(
+            each,
+            lattice=whole @ each.lattice,
+            fractional=each.fractional @ np.linalg.inv(whole),
+        )
+        assert energy(model, cell) == pytest.approx(energy(model, each), abs=SAME)
+
+
+def test_moving_an_atom_moves_the_answer_smoothly(model: Resident, perovskite: Structure) -> None:
+    path = []
+    for step in np.linspace(0, 0.02, 201):
+        sites = perovskite.fractional.copy()
+        sites[1, 2] += step  # the cation walks 0.08 Å
+        path.append(energy(model, other(perovskite, fractional=sites)))
+
+    assert np.abs(np.diff(path, 2)).max() < 1e-4
+    assert np.ptp(path) > 1e-4
+
+
+def test_rock_salt_is_stable_and_a_stretched_one_less_so(
+    model: Resident, make: Callable[..., Structure]
+) -> None:
+    half = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    sites = [*half, [0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+
+    salt, stretched = (make([a] * 3, [11] * 4 + [17] * 4, sites) for a in (5.6, 7.5))
+
+    assert energy(model, salt) == pytest.approx(-2.1, abs=0.3)  # measured: -2.13 eV/atom
+    assert energy(model, stretched) > energy(model, salt)
+
+
+def test_the_card_tells_all(model: Resident) -> None:
+    card = model.card
+    assert card.elements_sha256 == table_sha256()
+    assert card.elements_seen is not None
+    assert card.training is not None
+    assert card.training.licence == "CC BY 4.0"
+    assert "Jain" in (card.training.citation or "")
+    assert card.metrics["test"]["mae"] < 0.1 < card.baselines["mean of the training rows"]["mae"]
+
+
+def test_all_that_ships_is_small() -> None:
+    size = sum(path.stat().st_size for path in Path(RELEASED).rglob("*") if path.is_file())
+
+    assert size < 10_000_000
