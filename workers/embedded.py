@@ -109,7 +109,7 @@ def socket_path(folder: Path) -> Path:
     if plain and len(os.fsencode(path)) <= SOCKET_PATH_BYTES and takes_sockets(path):
         return path
     mark = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
-    # The session's own folder first: /tmp is swept on some machines.
+    # The login's own folder first: /tmp is swept on some machines.
     for root in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108
         if not root or not os.access(root, os.W_OK):
             continue
