@@ -53,10 +53,22 @@ async def stream(house: House, job: str, last: str) -> AsyncIterator[bytes]:
     """The events in the form of the wire."""
     yield b"retry: 2000\n\n"
     try:
+        if last == "0" and not await after(house, job, last):
+            yield await present(house, job)
         async for chunk in followed(house, job, last):
             yield chunk
     except Problem:  # the broker has gone; the client comes back with Last-Event-ID
         yield b": the queue is away\n\n"
+
+
+async def present(house: House, job: str) -> bytes:
+    """How it stands now, for a job that has told nothing yet; without an id, because it is no event."""
+    async with reaching():
+        record = await house.jobs.get(job)
+    if record is None:
+        return PING
+    data = orjson.dumps({"status": record.status, "attempt": record.attempt})
+    return b"event: status\ndata: %s\n\n" % data
 
 
 async def followed(house: House, job: str, last: str) -> AsyncIterator[bytes]:

@@ -28,7 +28,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A fresh connection has to say what it wants."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(self.head_s, self._head_late)
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -38,8 +38,8 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """The first byte after an answer starts the clock of the next head."""
         between = self.cycle is None or self.cycle.response_complete
-        if between and self._head_timer is None and self._linger_timer is None:
-            self._head_timer = self.loop.call_later(self.head_s, self._head_late)
+        if between and self._linger_timer is None:
+            self._await_head()
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:
@@ -52,6 +52,8 @@ class PatientProtocol(H11Protocol):
             return
         if self.conn.their_state is h11.SEND_BODY and self._linger_timer is None:
             self._linger_timer = self.loop.call_later(LINGER_S, self._close)
+        elif self.cycle.response_complete and self.conn.trailing_data[0]:
+            self._await_head()  # the beginning of the next request came with this one
 
     def send_400_response(self, msg: str) -> None:
         """Not HTTP at all, or too much of it."""
@@ -65,6 +67,10 @@ class PatientProtocol(H11Protocol):
             )
         else:
             self._refuse(Problem("bad_request", msg))
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_s, self._head_late)
 
     def _head_is_too_large(self) -> bool:
         return len(self.conn.trailing_data[0]) > MOST_HEAD_BYTES

@@ -58,7 +58,6 @@ class Server(uvicorn.Server):
         if self.house.traffic.stopping or self._loop is None or not self.started:
             super().handle_exit(sig, frame)
             return
-        self._captured_signals.append(sig)
         self.house.traffic.stopping = True
         self._loop.call_soon_threadsafe(self._begin_to_stop)
 

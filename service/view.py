@@ -31,14 +31,14 @@ def moment(seconds: float | None) -> str | None:
     )
 
 
-def job_view(job: Job, now: float) -> dict[str, Any]:
-    """A job as `JobView` has it."""
+def job_view(job: Job, now: float, made: str | None = None) -> dict[str, Any]:
+    """A job as `JobView` has it; `made` is the model that an import has made."""
     return {
         "id": job.id,
         "kind": job.kind,
         "status": job.status,
         "label": job.label,
-        "models": list(job.models),
+        "models": [made] if made else list(job.models),
         "created_at": moment(job.created_at),
         "started_at": moment(job.started_at),
         "finished_at": moment(job.finished_at),
@@ -49,17 +49,17 @@ def job_view(job: Job, now: float) -> dict[str, Any]:
         "links": {
             "self": f"/v1/jobs/{job.id}",
             "events": f"/v1/jobs/{job.id}/events",
-            "results": results_link(job),
+            "results": results_link(job, made),
         },
     }
 
 
-def results_link(job: Job) -> str | None:
+def results_link(job: Job, made: str | None) -> str | None:
     """Where what the job made can be had."""
     if job.kind is Task.PREDICT:
         return f"/v1/predictions/{job.id}"
-    if job.models and job.status == "succeeded":
-        name, _, version = job.models[0].partition("@")
+    if made:
+        name, _, version = made.partition("@")
         return f"/v1/models/{name}/versions/{version}"
     return None
 

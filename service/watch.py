@@ -12,6 +12,7 @@ from workers.jobs import AsyncJobs, Health
 
 PAUSE_S = 1.0
 FRESH_S = 0.5
+NOW_S = 0.05
 RECENT_S = 15.0  # a worker that restarts is back within this time
 
 log = logging.getLogger("matprop.service")
@@ -42,10 +43,10 @@ class Watch:
                 log.exception("the look at the queue failed")
             await asyncio.sleep(PAUSE_S)
 
-    async def look(self) -> Health:
-        """The state of broker and workers, at most half a second old; raises `Problem` if away."""
+    async def look(self, fresh_s: float = FRESH_S) -> Health:
+        """The state of broker and workers, not older than this; raises `Problem` if away."""
         async with self._looking:
-            if self.health is not None and not self._away and time.monotonic() - self._at < FRESH_S:
+            if self.health is not None and not self._away and time.monotonic() - self._at < fresh_s:
                 return self.health
             try:
                 async with reaching():
@@ -65,10 +66,14 @@ class Watch:
             raise away()
         if self.health is None:
             await self.look()
-        now = time.monotonic()
+        if not all(self._recent(queue) for queue in queues):
+            await self.look(NOW_S)  # a refusal does not rest on an old look
         for queue in queues:
-            if now - self._seen.get(queue, float("-inf")) > RECENT_S:
+            if not self._recent(queue):
                 raise Problem("no_worker", f"No {queue} worker is running.")
+
+    def _recent(self, queue: Queue) -> bool:
+        return time.monotonic() - self._seen.get(queue, float("-inf")) <= RECENT_S
 
     async def _settle_doubts(self) -> None:
         """Files whose job was not recorded after all are removed."""

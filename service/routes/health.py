@@ -15,6 +15,7 @@ from workers.contract import Queue
 from workers.jobs import Health
 
 router = APIRouter(tags=["service"])
+PROBE_S = 0.02  # a probe wants to know how it is now
 NEEDED = (Queue.PARSE, Queue.INFER)
 UNFIT = re.compile(r"[^a-zA-Z0-9_]")
 NO_STORE = {"Cache-Control": "no-store"}
@@ -52,7 +53,7 @@ async def ready(house: TheHouse) -> Response:
     if house.traffic.stopping:
         missing.append("the service is about to stop")
     try:
-        judge(await house.watch.look(), checks, missing)
+        judge(await house.watch.look(PROBE_S), checks, missing)
     except Problem as problem:
         checks["broker"] = "away"
         missing.append(f"the broker: {problem.detail}")

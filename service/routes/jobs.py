@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from service import events
 from service.dependencies import Predictor, TheHouse
 from service.documented import answer, problems
-from service.jobs import owned
+from service.jobs import made_by, owned
 from service.problems import Problem
 from service.reach import reaching
 from service.schemas.job import JobPage, JobStatus, JobView
@@ -120,7 +120,7 @@ async def get_job(job: str, request: Request, house: TheHouse, who: Predictor) -
     known = request.headers.get("if-none-match", "")
     if known.strip() == "*" or tag in [part.strip() for part in known.split(",")]:
         return Response(status_code=304, headers=headers)
-    return json(job_view(record, time.time()), headers=headers)
+    return json(job_view(record, time.time(), await made_by(house, record)), headers=headers)
 
 
 def etag(job: Job) -> str:

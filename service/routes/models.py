@@ -3,21 +3,21 @@
 import asyncio
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card
 from models.catalogue import check_name
 from models.errors import MatpropError, UnknownModel
-from models.properties import check_unit, default_unit
+from models.properties import PROPERTIES, check_unit, default_unit, property_name
 from models.settings import GraphSettings, NetworkSettings
-from service import results, submit
+from service import submit
 from service.dependencies import ModelWriter, TheCaller, TheHouse, TheMeeting
 from service.documented import BODY, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
 from service.idempotency import fingerprint, sane
+from service.jobs import made_by
 from service.prefer import patience
 from service.problems import STATUS, Problem, brief
 from service.routes.keys import SMALL_BYTES, needs_json
@@ -153,17 +153,30 @@ async def ordered(request: Request, house: House, upload: Upload) -> ImportOrder
         raise Problem("missing_field", "No checkpoint was sent.", pointer="file",
                       hint="With curl: -F file=@model.pth.tar")  # fmt: skip
     check_name(fields.name)
-    unit = fields.unit
-    if fields.property is not None:
-        unit = unit or default_unit(fields.property)
-        check_unit(fields.property, unit or "")
+    name, unit = described(fields)
     return ImportOrder(
         name=fields.name,
-        property=fields.property,
+        property=name,
         unit=unit,
         title=fields.title,
         classes=None if fields.classes is None else tuple(fields.classes),
     )
+
+
+def described(fields: ImportFields) -> tuple[str | None, str | None]:
+    """Property and unit in their one spelling; raises `Problem` or `InputError`."""
+    if fields.property is None:
+        return None, fields.unit
+    name = property_name(fields.property)
+    unit = fields.unit or default_unit(name)
+    if unit is None:
+        raise Problem(
+            "missing_field",
+            f"{name!r} is none of the known properties, so its unit has to be given.",
+            pointer="unit",
+            hint=f"The known ones are {', '.join(PROPERTIES)}.",
+        )
+    return name, check_unit(name, unit)
 
 
 async def told(house: House, job: Job, headers: dict[str, str]) -> Response:
@@ -178,7 +191,9 @@ async def told(house: House, job: Job, headers: dict[str, str]) -> Response:
         return json(view, 202, {"Location": links["job"], "Retry-After": "1", **headers})
     if job.status != "succeeded":
         refuse(job)
-    name = await asyncio.to_thread(imported, house, job)
+    name = await made_by(house, job)
+    if name is None:
+        raise Problem("conflict", "The result of this import is gone.", job=job.id)
     view["model"] = version_view(house, house.catalogue.get(name)[0])
     links["model"] = view["model"]["links"]["self"]
     return json(view, 201, {"Location": links["model"], **headers})
@@ -195,14 +210,6 @@ def refuse(job: Job) -> None:
     raise Problem(
         "conflict", f"The import was {job.status}. {reason}".strip(), job=job.id, links=links
     )
-
-
-def imported(house: House, job: Job) -> str:
-    """The `name@version` that an import has made."""
-    if job.models:
-        return job.models[0]
-    line = results.read(house.files.result(job.id), None, 1).lines[0]
-    return str(orjson.loads(line)["model"])
 
 
 @router.get(

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from models.card import Card, Target
 from models.catalogue import card_bytes
@@ -25,7 +27,7 @@ from service.settings import ServiceSettings
 from workers.broker import connect
 from workers.contract import Queue, Task
 from workers.files import Files, written
-from workers.jobs import Job, JobLimits, Jobs, Status
+from workers.jobs import BrokerAway, Job, JobLimits, Jobs, Status
 from workers.pack import PackEntry, read_pack
 
 Answer = dict[str, Any]
@@ -38,6 +40,7 @@ class PlayedWorker:
     settings: ServiceSettings
     queues: tuple[Queue, ...] = tuple(Queue)
     asleep: bool = False
+    troubles: list[str] = field(default_factory=list)
     turns: threading.Lock = field(default_factory=threading.Lock)
     seen: dict[str, list[PackEntry]] = field(default_factory=dict)
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -50,8 +53,8 @@ class PlayedWorker:
             try:
                 with self.turns:
                     self.turn(redis, jobs)
-            except Exception:  # the broker is away in some tests
-                pass
+            except (BrokerAway, RedisError) as error:  # the broker is away in some tests
+                self.troubles.append(repr(error))
             self.stop.wait(0.05 if self.asleep else 0.001)
         redis.close()
 
@@ -221,6 +224,15 @@ def opened(settings: ServiceSettings, queues: tuple[Queue, ...] = tuple(Queue)) 
         worker.stop.set()
         working.join()
         serving.join()
+
+
+@pytest.fixture
+def own_broker(shared_broker: Any) -> Iterator[Any]:
+    """A server that a test may kill."""
+    with tempfile.TemporaryDirectory(prefix="mp") as folder:
+        broker = type(shared_broker)(Path(folder)).start()
+        yield broker
+        broker.kill()
 
 
 Opener = Callable[..., AbstractContextManager[Door]]

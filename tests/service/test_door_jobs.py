@@ -118,6 +118,11 @@ def test_unknown_jobs_are_404_everywhere(door: Any) -> None:
             assert code(door.client.request(method, f"/v1/jobs/{job}{path}"), 404) == "unknown_job"
 
 
+def big(door: Any) -> str:
+    """A job that tells each of its states; small ones tell their end only."""
+    return str(door.predict(*[GOOD] * 9, Prefer="wait=20").json()["job"])
+
+
 def events_of(text: str) -> list[tuple[str, str]]:
     blocks = [block for block in text.split("\n\n") if "event: " in block]
     rows = [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
@@ -125,7 +130,7 @@ def events_of(text: str) -> list[tuple[str, str]]:
 
 
 def test_events_end_with_done(door: Any) -> None:
-    job = door.predict(GOOD).json()["job"]
+    job = big(door)
     answer = door.client.get(f"/v1/jobs/{job}/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     kinds = [kind for _, kind in events_of(answer.text)]
@@ -134,7 +139,7 @@ def test_events_end_with_done(door: Any) -> None:
 
 
 def test_events_go_on_after_the_last_one_seen(door: Any) -> None:
-    job = door.predict(GOOD).json()["job"]
+    job = big(door)
     everything = events_of(door.client.get(f"/v1/jobs/{job}/events").text)
     rest = door.client.get(f"/v1/jobs/{job}/events", headers={"Last-Event-ID": everything[0][0]})
     assert events_of(rest.text) == everything[1:]
@@ -145,7 +150,7 @@ def test_events_go_on_after_the_last_one_seen(door: Any) -> None:
 
 
 def test_a_strange_last_event_counts_as_none(door: Any) -> None:
-    job = door.predict(GOOD).json()["job"]
+    job = big(door)
     for last in ("x", "99999999999999999999999-1", "$", "0-0 MAXLEN"):
         answer = door.client.get(f"/v1/jobs/{job}/events", headers={"Last-Event-ID": last})
         assert events_of(answer.text)[-1][1] == "done"

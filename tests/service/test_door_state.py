@@ -1,0 +1,185 @@
+"""Health, figures, bounds, pages, and what happens when the broker or the workers are away."""
+
+import re
+import signal
+from functools import partial
+from typing import Any
+
+import pytest
+
+from models.errors import InputError, MatpropError, ModelError
+from service.problems import CODES, STATUS
+from workers.contract import Queue
+
+GOOD = ("NaCl.cif", b"good")
+BAD = ("broken.cif", b"bad")
+
+
+def test_ready_when_everything_is_there(door: Any) -> None:
+    answer = door.client.get("/health/ready")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["missing"] == []
+    assert door.client.get("/health/live").json() == {"status": "alive"}
+
+
+def test_not_ready_without_inference_and_no_prediction_is_taken(open_door: Any) -> None:
+    with open_door((Queue.PARSE, Queue.TRAIN)) as door:
+        body = door.client.get("/health/ready").json()
+        assert "infer" in " ".join(body["missing"])
+        answer = door.predict(GOOD)
+        assert (answer.status_code, answer.json()["code"]) == (503, "no_worker")
+        assert answer.headers["retry-after"]
+
+
+def test_full_queues_are_told(open_door: Any) -> None:
+    with open_door(max_queued_jobs=2) as door:
+        door.worker.sleep()
+        for _ in range(2):
+            assert door.predict(GOOD, Prefer="respond-async").status_code == 202
+        answer = door.predict(GOOD, Prefer="respond-async")
+        assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
+        assert answer.headers["retry-after"]
+        packs = list(door.settings.state.glob("uploads/*/*"))
+        assert len(packs) == 2
+
+
+def test_a_full_disk_is_told(open_door: Any) -> None:
+    with open_door(min_free_bytes=10**18) as door:
+        answer = door.predict(("big.cif", b"x" * 2_000_000))
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+        assert door.predict(GOOD).status_code == 200
+
+
+ROUTES = (
+    ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"),
+    ("DELETE", "/v1/jobs/job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"),
+    ("GET", "/v1/jobs/job_01JD3Q5T8Z6M4W2K7N9V1X3B5C/events"),
+    ("GET", "/v1/predictions/job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"),
+)
+
+
+def test_without_a_broker_every_route_says_so_and_recovers(own_broker: Any, open_door: Any) -> None:
+    with open_door(redis_url=own_broker.url) as door:
+        assert door.predict(GOOD).status_code == 200
+        own_broker.kill()
+        calls = [partial(door.client.request, *route) for route in ROUTES]
+        for call in (partial(door.predict, GOOD), *calls, partial(door.predict, BAD)):
+            answer = call()
+            assert (answer.status_code, answer.json()["code"]) == (503, "broker_unavailable"), call
+            assert answer.headers["retry-after"]
+        assert door.client.get("/health/ready").status_code == 503
+        assert door.client.get("/health/live").status_code == 200
+        assert door.client.get("/v1/models").status_code == 200
+        assert "matprop_broker_up 0" in door.client.get("/metrics").text
+        own_broker.start()
+        while door.client.get("/health/ready").status_code != 200:
+            pass
+        while door.predict(GOOD).status_code == 503:
+            pass
+        assert door.predict(GOOD, Prefer="wait=20").status_code == 200
+
+
+def test_a_broker_that_hangs_is_given_up_within_five_seconds(
+    own_broker: Any, open_door: Any
+) -> None:
+    with open_door(redis_url=own_broker.url) as door:
+        assert door.predict(GOOD).status_code == 200
+        own_broker.process.send_signal(signal.SIGSTOP)
+        try:
+            answer = door.client.get("/v1/jobs", timeout=5)
+            assert (answer.status_code, answer.json()["code"]) == (503, "broker_unavailable")
+        finally:
+            own_broker.process.send_signal(signal.SIGCONT)
+        while door.predict(GOOD).status_code == 503:
+            pass
+
+
+def test_a_job_survives_a_broker_that_dies_while_it_is_waited_for(
+    own_broker: Any, open_door: Any
+) -> None:
+    with open_door(redis_url=own_broker.url) as door:
+        door.worker.sleep()
+        job = door.predict(GOOD, Prefer="respond-async").json()["job"]
+        own_broker.kill()
+        own_broker.start()
+        door.worker.wake()
+        while door.client.get(f"/v1/jobs/{job}").status_code == 503:
+            pass
+        with door.client.stream("GET", f"/v1/jobs/{job}/events") as events:
+            assert "done" in "".join(events.iter_text())
+
+
+def test_at_the_end_waiting_requests_get_their_job(open_door: Any) -> None:
+    with open_door() as door:
+        door.worker.sleep()
+        door.loop.call_soon_threadsafe(
+            door.loop.call_later, 0.3, door.server.handle_exit, signal.SIGTERM, None
+        )
+        answer = door.predict(GOOD, Prefer="wait=30")
+        assert answer.status_code == 202
+        assert answer.headers["connection"] == "close"
+
+
+def test_readiness_turns_as_soon_as_a_stop_is_asked_for(open_door: Any) -> None:
+    with open_door(drain_s=5) as door:
+        door.server.handle_exit(signal.SIGTERM, None)
+        answer = door.client.get("/health/ready")
+        assert answer.status_code == 503
+        assert "stop" in answer.json()["missing"][0]
+
+
+def test_figures_are_readable_by_prometheus(door: Any) -> None:
+    door.predict(GOOD)
+    text = door.client.get("/metrics").text
+    assert 'matprop_http_requests_total{method="POST",route="/v1/predictions",status="200"}' in text
+    assert "matprop_broker_up 1" in text
+    assert 'matprop_workers_alive{queue="infer"} 1' in text
+    line = re.compile(r"(#.*|[a-z_]+(\{[^}]*\})? [-+.\deNaInf]+)")
+    assert all(line.fullmatch(row) for row in text.splitlines())
+
+
+def test_unknown_paths_make_no_new_figures(door: Any) -> None:
+    for number in range(5):
+        door.client.get(f"/nothing-{number}")
+    assert "nothing-" not in door.client.get("/metrics").text
+
+
+def test_every_bound_is_listed(door: Any) -> None:
+    body = door.client.get("/v1/limits").json()
+    assert body["structures"]["files_per_call"] == 1_000
+    assert "cif" in body["formats"]
+
+
+def test_the_pages_need_nothing_from_outside(door: Any) -> None:
+    page = door.client.get("/docs")
+    assert page.status_code == 200
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert parts
+    for part in parts:
+        assert not part.startswith(("http", "//"))
+        assert door.client.get(f"/{part}").status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_a_browser_gets_a_page_and_a_program_json(door: Any) -> None:
+    assert door.client.get("/").json()["links"]["docs"] == "/docs"
+    page = door.client.get("/", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "tested@1" in page.text
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_error_has_a_page(door: Any, code: str) -> None:
+    assert door.client.get(f"/problems/{code}").json()["status"] == CODES[code][0]
+
+
+def descendants(cls: type[MatpropError]) -> set[type[MatpropError]]:
+    return {cls}.union(*(descendants(child) for child in cls.__subclasses__()))
+
+
+def test_every_error_of_ours_has_a_status() -> None:
+    ours = descendants(InputError) | descendants(ModelError)
+    assert ours <= set(STATUS)
+    assert all(400 <= STATUS[cls] < 500 for cls in descendants(InputError))
+    assert {cls.code for cls in ours} <= set(CODES)
