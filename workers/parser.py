@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from models.errors import ParserLimit
@@ -72,6 +73,7 @@ class _Pending:
     name: str | None = None  # of the structure being read, where the source holds several
     begun: bool = False  # the child has told which structure it is at
     answered: bool = False
+    again: bool = False  # this structure has cost a child before
     losses: int = 0
 
 
@@ -170,10 +172,10 @@ class Parser:
         try:
             messages = self._channel.receive(time.monotonic() + self.limits.wall_s)
         except Closed:
-            yield from self._lost("ended the process that read it")
+            yield from self._crashed()
             return
         if not messages:
-            yield from self._lost(f"took more than {self.limits.wall_s:g} s")
+            yield from self._timed_out()
         for message in messages:
             yield from self._answer(message)
 
@@ -187,27 +189,43 @@ class Parser:
             pending.begun = True
         elif message[0] == "done":
             _, pending.member, pending.unit, values = message
-            pending.begun, pending.answered, pending.name = False, True, None
+            pending.begun, pending.answered, pending.again, pending.name = False, True, False, None
             yield _parsed(pending.source.index, values)
         else:
             self._pending.popleft()
 
-    def _lost(self, why: str) -> Iterator[Parsed]:
-        """The child is gone or hangs: its structure gets an error, the rest a new child."""
-        if not self._pending:
-            self._renew()
-            return
+    def _crashed(self) -> Iterator[Parsed]:
+        """The child is gone: maybe by its structure, which gets a second chance in a fresh one."""
+        if self._pending and self._pending[0].again:
+            yield self._blame("ended the process that read it")
+        else:
+            self._once_more()
+
+    def _timed_out(self) -> Iterator[Parsed]:
+        """The child hangs: at a structure, or between two of an archive."""
         pending = self._pending[0]
-        if not Zygote.here().alive() and not pending.losses:
-            pending.losses += 1  # all children died at once; this structure is not to blame
-            self._renew()
-            return
+        if pending.answered and not pending.begun and not pending.again:
+            self._once_more()
+        else:
+            yield self._blame(f"took more than {self.limits.wall_s:g} s")
+
+    def _once_more(self) -> None:
+        """A fresh child takes up the same structure."""
+        for pending in islice(self._pending, 1):
+            pending.again = True
+            pending.unit -= pending.begun and pending.unit >= 0
+            pending.begun = False
+        self._renew()
+
+    def _blame(self, why: str) -> Parsed:
+        """An error for the structure that the child was at; the rest goes to a new child."""
+        pending = self._pending[0]
         pending.losses += 1
         name = pending.name or pending.source.name
         if self._give_up(pending):
             self._pending.popleft()
         self._renew()
-        yield _refused(pending.source.index, name, why)
+        return _refused(pending.source.index, name, why)
 
     def _give_up(self, pending: _Pending) -> bool:
         """Whether nothing more of the source is to be read; if not, from where to go on."""
@@ -215,7 +233,7 @@ class Parser:
             return True
         if pending.begun and pending.unit < 0:  # the member could not even be taken apart
             pending.member += 1
-        pending.begun, pending.name = False, None
+        pending.begun, pending.again, pending.name = False, False, None
         return False
 
 

@@ -6,6 +6,7 @@ loads the libraries once and forks a child for each request that comes over the 
 children read, under limits, until their parser hangs up.
 """
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -15,17 +16,17 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
 
 from models.errors import InputError, MatpropError, ParserLimit
-from models.settings import GraphSettings
+from models.settings import GraphSettings, Neighbours
 from models.structures.composition import formula
 from models.structures.formats import ARCHIVES, recognise
-from models.structures.parse import ReadOptions, Unit, files, read, units
+from models.structures.parse import ReadOptions, Unit, files, parse, read, units
 from models.structures.structure import Structure
 from workers.parser_wire import CHUNK, MOST_BYTES
 from workers.parser_zygote import ANSWER, REQUEST
@@ -102,9 +103,9 @@ def _confine(memory: int) -> None:
     ]
     if hasattr(resource, "RLIMIT_NPROC"):
         limits.append((resource.RLIMIT_NPROC, 0))
-    for kind, most in limits:
+    for kind, wanted in limits:
         _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (most, most))
 
 
@@ -163,7 +164,7 @@ class Child:
     def _source(self, name: str, format_: str | None, data: bytes, member: int, unit: int) -> bool:
         """Read what the source holds, from this place on; whether memory ran out on the way."""
         worn = False
-        several = _is_archive(name, format_, data)
+        several = _is_archive(name, data)
         for at, file in enumerate(files(data, name, format_)):
             if at < member:
                 continue
@@ -229,7 +230,7 @@ class Child:
         ]
 
 
-def _is_archive(name: str, format_: str | None, data: bytes) -> bool:
+def _is_archive(name: str, data: bytes) -> bool:
     """Whether several files come out; what cannot be recognised is one."""
     try:
         return recognise(name, data, None) in ARCHIVES
@@ -237,7 +238,7 @@ def _is_archive(name: str, format_: str | None, data: bytes) -> bool:
         return False
 
 
-def _order(options: dict[str, Any], graphs: list[dict[str, Any]], fractional: bool) -> Order:  # noqa: FBT001
+def _order(options: dict[str, Any], graphs: list[dict[str, Any]], fractional: bool) -> Order:
     settings = [GraphSettings.model_validate(graph) for graph in graphs]
     return Order(ReadOptions(**options), [(s.key(), s) for s in settings], fractional)
 
@@ -275,25 +276,17 @@ def warm_up() -> None:
     import scipy.spatial  # noqa: F401
     import spglib  # noqa: F401
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for options in (ReadOptions(), ReadOptions(primitive=True)):
-            for file in files(WARM, "warm.cif", None):
-                made = units(file, options)
-                structures = [read(unit) for unit in made] if isinstance(made, list) else []
-        for structure in structures:
+    made: list[Structure | InputError] = []
+    for options in (ReadOptions(), ReadOptions(primitive=True)):
+        made += parse(WARM, "warm.cif", None, options)
+    for structure in made:
+        for neighbours in Neighbours:
             if isinstance(structure, Structure):
-                for settings in (GraphSettings(), GraphSettings(neighbours="voronoi")):  # type: ignore[arg-type]
-                    _try(lambda s=structure, g=settings: _graph(s, g))
+                with contextlib.suppress(Exception):  # worth trying, no more
+                    _graph(structure, GraphSettings(neighbours=neighbours))
     gc.collect()
     gc.freeze()
-
-
-def _try(work: Callable[[], object]) -> None:
-    try:
-        work()
-    except Exception:  # noqa: BLE001, S110 - warming up is worth trying, no more
-        pass
+    gc.set_threshold(50_000, 20, 20)
 
 
 def main() -> None:

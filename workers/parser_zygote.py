@@ -42,8 +42,12 @@ class Zygote:
     def here(cls) -> "Zygote":
         """The zygote of this process, a new one after a fork or a loss."""
         with cls._lock:
-            if cls._here is None or cls._here.owner != os.getpid() or not cls._here.alive():
-                cls._here = cls()
+            known = cls._here
+            if known is not None and known.owner == os.getpid() and known.alive():
+                return known
+            if known is not None:  # dead, or of the process that forked this one
+                known.hang_up()
+            cls._here = cls()
             return cls._here
 
     @property
@@ -54,6 +58,14 @@ class Zygote:
     def alive(self) -> bool:
         """Whether it can fork."""
         return self._process.poll() is None
+
+    def hang_up(self) -> None:
+        """Nothing more will be asked."""
+        self._control.close()
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        self._process.wait()
 
     def fork(self, memory_bytes: int, instead_of: int = 0) -> tuple[int, socket.socket]:
         """A fresh child and the way to it; another child, if named, is killed first.

@@ -41,9 +41,11 @@ _CHUNK = 1 << 16
 _READ_AT_ONCE = 16_000_000
 # Files that lie beside structures; left out unless nothing else is there.
 _BESIDE = frozenset(
-    ".md .rst .csv .tsv .py .ipynb .pdf .png .jpg .jpeg .gif .svg .html .htm .log .yaml .yml .toml .ini .doc"
-    " .docx .xls .xlsx .sh .bib .out .xml .dat .npy .npz .pkl .h5 .ds_store".split()
-)
+    {".md", ".rst", ".csv", ".tsv", ".py", ".ipynb", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg",
+     ".html", ".htm", ".log", ".yaml", ".yml", ".toml", ".ini", ".doc", ".docx", ".xls", ".xlsx",
+     ".sh", ".bib", ".out", ".xml", ".dat", ".npy", ".npz", ".pkl", ".h5"}
+)  # fmt: skip
+_BESIDE_NAMES = frozenset({"atom_init.json", "readme", "license"})
 
 
 def members(data: bytes, name: str, kind: Format, forced: Format | None) -> Iterator[Member]:
@@ -72,28 +74,19 @@ def _chosen(found: Iterator[Member], name: str, inner: Format | None) -> Iterato
     any_structure = False
     beside: list[str] = []
     for member in found:
-        own = member.name.partition("/")[2] if member.name.startswith(f"{name}/") else member.name
+        own = member.name.removeprefix(f"{name}/")
         path = PurePosixPath(own)
         if own.startswith("__MACOSX/") or path.name.startswith("."):
             continue
-        if path.suffix.lower() in _BESIDE or path.name.lower() in (
-            "atom_init.json",
-            "readme",
-            "license",
-        ):
+        if path.suffix.lower() in _BESIDE or path.name.lower() in _BESIDE_NAMES:
             beside.append(own)
             continue
-        if member.error is None:
-            member = _recognised(member, inner)
-        if (
-            member.error
-            and isinstance(member.error, UnknownFormat)
-            and path.suffix.lower() in ("", ".txt")
-        ):
+        ready = member if member.error else _recognised(member, inner)
+        if isinstance(ready.error, UnknownFormat) and path.suffix.lower() in ("", ".txt"):
             beside.append(own)
             continue
         any_structure = True
-        yield member
+        yield ready
     if not any_structure:
         held = f"It holds {', '.join(beside[:5])}." if beside else "It holds no file."
         raise EmptyInput(f"The archive holds no structure file. {held}", file=name)
@@ -229,8 +222,8 @@ def _unpacked(data: bytes) -> IO[bytes]:
     if data.startswith(b"\x1f\x8b"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=io.BytesIO(data)))
     if data.startswith(b"\x28\xb5\x2f\xfd"):
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(data))
-        return reader
+        unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        return cast("IO[bytes]", unpacker.stream_reader(io.BytesIO(data)))
     return io.BytesIO(data)
 
 

@@ -2,7 +2,8 @@
 
 FILE_BYTES = 5_000_000  # one structure file, or one member of an archive
 LINE_CHARS = 4_096
-BLOCKS = 50  # CIF blocks, frames or entries of one file
+BLOCKS = 50  # CIF blocks of one file
+FRAMES = 1_000  # frames, lines or entries of one file
 SITES = 10_000  # of the whole cell, after the symmetry was applied
 OPERATIONS = 400  # listed symmetry operations, centring included
 OPERATION_CHARS = 80

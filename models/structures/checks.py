@@ -12,6 +12,7 @@ from models.structures.composition import SYMBOLS
 
 Floats = NDArray[np.float64]
 
+_ONES = np.ones(3)
 _DENSE = 48  # up to here all pairs are cheaper than a tree
 
 
@@ -97,8 +98,7 @@ def closest(
     else:
         images = 1
     if n * images <= _DENSE:
-        first, second = _pairs(n * images)
-        return _worst(matrix, numbers, fractional, first, second, n)
+        return _worst(matrix, numbers, fractional, _pairs(n * images), n)
     return _closest_of_many(matrix, thickness, numbers, fractional, n)
 
 
@@ -118,16 +118,17 @@ def _worst(
     matrix: Floats,
     numbers: NDArray[np.uint8],
     fractional: Floats,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
     n: int,
 ) -> tuple[int, int, float] | None:
-    apart = fractional[first] - fractional[second]
+    first, second = pairs
+    apart = fractional.take(first, 0) - fractional.take(second, 0)
     if len(fractional) == n:
         apart -= np.rint(apart)
-    apart = apart @ matrix
-    squares = np.einsum("ij,ij->i", apart, apart)
-    if squares.min() >= bounds.DISTANCE**2:
+    apart = apart.dot(matrix)
+    apart *= apart
+    squares = apart.dot(_ONES)
+    if not len(squares) or squares.min() >= bounds.DISTANCE**2:
         return None
     near = np.flatnonzero(squares < bounds.DISTANCE**2)
     for pair in near[np.argsort(squares[near], kind="stable")]:
@@ -157,19 +158,17 @@ def _closest_of_many(
     else:
         points = fractional * np.array(thickness)
         tree = cKDTree(points)
-    for start in range(0, n, 512):
-        part = points[start : start + 512]
-        near = tree.query_ball_point(part, bounds.DISTANCE, p=np.inf, return_sorted=False)
-        counts = np.fromiter((len(row) for row in near), np.int64, len(near))
-        if counts.max() <= 1:
-            continue
-        first = np.repeat(np.arange(start, start + len(part)), counts)
-        second = np.concatenate([np.asarray(row, np.int64) for row in near])
-        pairs = first != second
-        if pairs.any():
-            worst = _worst(matrix, numbers, fractional, first[pairs], second[pairs], n)
-            if worst:
-                return worst
+    near, _ = tree.query(points[:n], k=2, p=np.inf, distance_upper_bound=bounds.DISTANCE)
+    crowded = np.flatnonzero(np.isfinite(near[:, 1]))
+    for start in range(0, len(crowded), 64):
+        part = crowded[start : start + 64]
+        found = tree.query_ball_point(points[part], bounds.DISTANCE, p=np.inf)
+        first = np.repeat(part, [len(row) for row in found])
+        second = np.concatenate([np.asarray(row, np.int64) for row in found])
+        others = first != second
+        worst = _worst(matrix, numbers, fractional, (first[others], second[others]), n)
+        if worst:
+            return worst
     return None
 
 

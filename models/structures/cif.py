@@ -60,7 +60,7 @@ def structure(
         if expanded is not None:
             numbers, fractional = expanded
             warnings.extend(_formula_warnings(block, numbers.tolist()))
-            return seal(name, matrix, numbers, fractional, warnings, options)
+            return seal(name, matrix, numbers, fractional, warnings=warnings, options=options)
     return _carefully(block, reading, ops)
 
 
@@ -70,11 +70,10 @@ def _expanded(reading: Reading, ops: Operations) -> tuple[NDArray[np.uint8], Flo
     fractional, source = ops.expand(listed.coordinates)
     numbers = np.array(listed.numbers, np.uint8)[source]
     thickness = check_cell(reading.lattice, len(numbers))
-    order = sorted_sites(listed, numbers, source)
-    numbers, fractional = numbers[order], fractional[order]
     if closest(reading.lattice, thickness, numbers, fractional):
         return None
-    return numbers, fractional
+    order = sorted_sites(listed, numbers, source)
+    return (numbers, fractional) if order is None else (numbers[order], fractional[order])
 
 
 def _carefully(block: Block, reading: Reading, ops: Operations) -> Structure:
@@ -84,7 +83,12 @@ def _carefully(block: Block, reading: Reading, ops: Operations) -> Structure:
     if whole:
         reading.warnings.extend(_formula_warnings(block, numbers.tolist()))
     return seal(
-        reading.name, reading.lattice, numbers, fractional, reading.warnings, reading.options
+        reading.name,
+        reading.lattice,
+        numbers,
+        fractional,
+        warnings=reading.warnings,
+        options=reading.options,
     )
 
 
@@ -139,28 +143,26 @@ def _cell_values(block: Block) -> list[float]:
 
 
 def _sites(block: Block, matrix: Floats, warnings: list[str]) -> Sites:
+    plain = _plain_sites(block)
+    if plain is not None:
+        return plain
+    from models.structures.cif_sites import careful_sites
+
     x = block.column(_AXES[0])
-    if x is None or all(raw in ABSENT for raw in x):
-        columns, fractional = [block.column(tag) for tag in _CARTESIAN], False
-    else:
-        columns, fractional = [x, block.column(_AXES[1]), block.column(_AXES[2])], True
-    if any(column is None for column in columns):
+    fractional = x is not None and not all(raw in ABSENT for raw in x)
+    columns = [block.column(tag) for tag in (_AXES if fractional else _CARTESIAN)]
+    whole = [column for column in columns if column is not None]
+    if len(whole) < 3 or len({len(column) for column in whole}) > 1:
         raise UnreadableStructure(
             "The sites have no complete coordinates.",
             place="_atom_site loop",
             expected="_atom_site_fract_x, _y and _z",
         )
-    rows = len(columns[0] or ())
-    if rows > bounds.SITES:
-        raise too_many(rows)
-    if rows == 0:
+    if len(whole[0]) > bounds.SITES:
+        raise too_many(len(whole[0]))
+    if not whole[0]:
         raise UnreadableStructure("The loop of sites is empty.", place="_atom_site loop")
-    plain = _plain_sites(block, columns, rows) if fractional else None  # type: ignore[arg-type]
-    if plain is not None:
-        return plain
-    from models.structures.cif_sites import careful_sites
-
-    return careful_sites(block, columns, matrix, warnings, fractional=fractional)  # type: ignore[arg-type]
+    return careful_sites(block, whole, matrix, warnings, fractional=fractional)
 
 
 _UNUSUAL = frozenset(
@@ -174,24 +176,37 @@ _UNUSUAL = frozenset(
 )
 
 
-def _plain_sites(block: Block, columns: list[list[str]], rows: int) -> Sites | None:
+def _plain_sites(block: Block) -> Sites | None:
     """Sites whose values are plain numbers and symbols; nothing when any is not."""
-    symbols = block.column("_atom_site_type_symbol")
-    if symbols is None or len(symbols) != rows or block.holds(_UNUSUAL):
+    loop = block.loops.get(_AXES[0])
+    if loop is None or loop.fault or block.holds(_UNUSUAL):
         return None
-    occupancy = block.column("_atom_site_occupancy")
+    tags, values = loop.tags, loop.values
+    width = len(tags)
     try:
+        x, y, z = (values[tags.index(tag) :: width] for tag in _AXES)
+        symbols = values[tags.index("_atom_site_type_symbol") :: width]
         numbers = [_KNOWN[symbol] for symbol in symbols]
-        flat = [float(value) for column in columns for value in column]
-        if occupancy is not None and any(value not in _ONE for value in occupancy):
-            return None
+        flat = [*map(float, x), *map(float, y), *map(float, z)]
     except (KeyError, ValueError):
         return None
-    coordinates = np.array(flat).reshape(3, rows).T.copy()
-    if "_" in "".join(columns[0] + columns[1] + columns[2]):
+    if not numbers or len(numbers) > bounds.SITES:
         return None
+    if "_atom_site_occupancy" in tags and not _ONE.issuperset(
+        values[tags.index("_atom_site_occupancy") :: width]
+    ):
+        return None
+    text = "".join(x + y + z)
+    if "_" in text:
+        return None
+    coordinates = np.array(flat).reshape(3, -1).T.copy()
     check_coordinates(coordinates)
-    return Sites(block.column("_atom_site_label") or symbols, numbers, idealised(coordinates))
+    if "333" in text or "666" in text or "e" in text or "E" in text:
+        coordinates = idealised(coordinates)
+    labels = (
+        values[tags.index("_atom_site_label") :: width] if "_atom_site_label" in tags else symbols
+    )
+    return Sites(labels, numbers, coordinates)
 
 
 _KNOWN = dict(NUMBERS)

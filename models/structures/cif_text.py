@@ -144,11 +144,13 @@ def tokens(text: str) -> Iterator[_Token]:
                 field_lines.append(line)
                 continue
             yield _Token(";" + "\n".join(field_lines) + "\n;", start, bare=False)
-            field_lines, line = None, line[1:]
+            field_lines, rest = None, line[1:]
         elif line.startswith(";"):
             field_lines, start = [line[1:]], number
             continue
-        for token in _of_line(line, number):
+        else:
+            rest = line
+        for token in _of_line(rest, number):
             count += 1
             if count > bounds.TOKENS:
                 raise TooLarge(f"The file has more than {bounds.TOKENS:,} values.")
@@ -199,7 +201,7 @@ def forgiving(text: str) -> Iterator[Block]:
             else:
                 reader.close()
                 if kind == "loop_":
-                    reader.open()
+                    reader.open(token.line)
             continue
         reader.take(token)
     reader.close()
@@ -216,21 +218,28 @@ class _Reader:
         self.line = 0
         self.tags: list[str] | None = None
         self.rows: list[_Token] = []
+        self.alone = False
 
-    def open(self) -> None:
+    def open(self, line: int) -> None:
         """Start a loop."""
-        self.tags, self.rows, self.tag = [], [], None
+        self.tags, self.rows, self.tag, self.line = [], [], None, line
 
     def take(self, token: _Token) -> None:
         """A tag or a value."""
         if token.bare and token.text.startswith("_"):
             tag = _plain_tag(token.text)
             if self.tags is not None and not self.rows:
+                self.alone = token.line != self.line  # on a line of its own
                 self.tags.append(tag)
+                self.line = token.line
                 return
             self.close()
             self.tag, self.line = tag, token.line
             return
+        if self.tags and not self.rows and self.alone and token.line == self.line:
+            tag = self.tags.pop()  # a loop without values, then a tag with its value
+            self.close()
+            self.tag = tag
         if self.tags is not None:
             self.rows.append(token)
         elif self.tag is not None:

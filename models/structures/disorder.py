@@ -67,6 +67,9 @@ def settled(places: list[Place], options: ReadOptions, warnings: list[str]) -> l
         raise disordered([place.describe() for place in partial])
     _by_majority(partial, warnings)
     kept = [place for place in places if place.settled != VACANCY]
+    empty = [place.labels[0] for place in places if place.total() == 0]
+    if empty:
+        warnings.append(f"{named_sites(empty)}: a vacancy, left out.")
     if not kept:
         raise UnreadableStructure("Every site is empty.", place="sites")
     return kept
@@ -233,7 +236,8 @@ def _expanded(
         keep = _alternatives(reading, fractional, source, kept)
         fractional, source, numbers = fractional[keep], source[keep], numbers[keep]
     order = sorted_sites(listed, numbers, source)
-    numbers, fractional = numbers[order], fractional[order]
+    if order is not None:
+        numbers, fractional = numbers[order], fractional[order]
     pair = closest(reading.lattice, thickness, numbers, fractional)
     if pair:
         raise overlap(numbers, pair)

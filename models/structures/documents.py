@@ -42,10 +42,9 @@ def entries(document: Any) -> Iterator[tuple[str, Json]]:
     Raises: UnreadableStructure, TooLarge.
     """
     found = _unwrapped(document)
-    if len(found) > 1000:
-        raise TooLarge(
-            "The file holds too many structures.", expected="at most 1,000", got=f"{len(found):,}"
-        )
+    if len(found) > bounds.FRAMES:
+        most = f"at most {bounds.FRAMES:,} structures a file"
+        raise TooLarge("The file holds too many structures.", expected=most, got=f"{len(found):,}")
     for number, entry in enumerate(found, 1):
         if not isinstance(entry, dict):
             raise _no_structure(entry)
@@ -70,7 +69,9 @@ def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()
     kept = settled(places, options, warnings)
     numbers = [place.settled for place in kept]
     coordinates = np.array([place.coordinates for place in kept]).reshape(-1, 3)
-    return finished(name, lattice, numbers, coordinates, list(dict.fromkeys(warnings)), options)
+    return finished(
+        name, lattice, numbers, coordinates, warnings=list(dict.fromkeys(warnings)), options=options
+    )
 
 
 def _unwrapped(document: Any) -> list[Any]:

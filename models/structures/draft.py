@@ -35,6 +35,7 @@ def finished(
     lattice: Floats,
     numbers: Sequence[int] | NDArray[np.uint8],
     fractional: Floats,
+    *,
     warnings: Sequence[str],
     options: ReadOptions,
 ) -> Structure:
@@ -49,7 +50,7 @@ def finished(
     pair = closest(lattice, thickness, kinds, wrapped)
     if pair:
         raise overlap(kinds, pair)
-    return seal(name, lattice, kinds, wrapped, warnings, options)
+    return seal(name, lattice, kinds, wrapped, warnings=warnings, options=options)
 
 
 def seal(
@@ -57,6 +58,7 @@ def seal(
     lattice: Floats,
     numbers: NDArray[np.uint8],
     fractional: Floats,
+    *,
     warnings: Sequence[str],
     options: ReadOptions,
 ) -> Structure:

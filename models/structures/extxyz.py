@@ -88,7 +88,9 @@ def read(
     check_cell(lattice, max(1, len(numbers)))
     cartesian = np.array(sites).reshape(-1, 3)
     fractional = cartesian @ np.linalg.inv(lattice)
-    return finished(name, lattice, numbers, fractional, list(dict.fromkeys(warnings)), options)
+    return finished(
+        name, lattice, numbers, fractional, warnings=list(dict.fromkeys(warnings)), options=options
+    )
 
 
 def _float(word: str) -> float:

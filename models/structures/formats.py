@@ -82,25 +82,29 @@ _OTHER_MAGIC = (
 
 # Text that is no structure of ours; tried in this order on the beginning of the file.
 _OTHER_TEXT = (
-    (re.compile(r"\A\s*<(!doctype\s+)?html", re.IGNORECASE), "an HTML page"),
-    (re.compile(r"\A\s*<\?xml|\A\s*<[a-z]+[^<>]*>", re.IGNORECASE), "an XML document"),
-    (re.compile(r"\A\s*\{\\rtf"), "an RTF document"),
-    (re.compile(r"\A#!"), "a script"),
-    (re.compile(r"^(ATOM  |HETATM|CRYST1)", re.MULTILINE), "a PDB file"),
-    (re.compile(r"\A(TITL|REM|CELL)\b[^\n]*\n(?s:.{0,2000}?)^(CELL|ZERR|LATT|SFAC)\b", re.MULTILINE),
-     "a SHELX file (.ins/.res); export it as CIF"),
-    (re.compile(r"^\s*&(control|system)\b", re.IGNORECASE | re.MULTILINE), "a Quantum ESPRESSO input"),
-    (re.compile(r"^\s*%block\b", re.IGNORECASE | re.MULTILINE), "a CASTEP or SIESTA input"),
-    (re.compile(r"^\s*(PRIMVEC|CRYSTAL|BEGIN_BLOCK)\s*$", re.MULTILINE), "an XSF file"),
-    (re.compile(r"^#VESTA_FORMAT", re.MULTILINE), "a VESTA file; export it as CIF"),
+    (re.compile(r"<(!doctype )?html", re.IGNORECASE), "an HTML page"),
+    (re.compile(r"<\?xml|<[a-z]+[ >/]", re.IGNORECASE), "an XML document"),
+    (re.compile(r"\{\\rtf"), "an RTF document"),
+    (re.compile(r"#!"), "a script"),
+    (re.compile(r"#VESTA_FORMAT"), "a VESTA file; export it as CIF"),
+    (re.compile(r"(TITL|CELL) [^\n]*\n"), "a SHELX file (.ins or .res); export it as CIF"),
+    (re.compile(r"-----BEGIN "), "a key or certificate"),
 )  # fmt: skip
+_OTHER_LINES = (
+    (re.compile(r"^(ATOM  |HETATM|CRYST1) ", re.MULTILINE), "a PDB file"),
+    (
+        re.compile(r"^[ \t]*&(control|system)\b", re.IGNORECASE | re.MULTILINE),
+        "a Quantum ESPRESSO input",
+    ),
+    (re.compile(r"^[ \t]*%block\b", re.IGNORECASE | re.MULTILINE), "a CASTEP or SIESTA input"),
+    (re.compile(r"^[ \t]*(PRIMVEC|BEGIN_BLOCK)", re.MULTILINE), "an XSF file"),
+)
 
 _CIF = re.compile(
     r"^[ \t]*(data_|loop_[ \t]*$|_(cell|atom_site|symmetry|space_group)[_.])",
     re.IGNORECASE | re.MULTILINE,
 )
-_FLOAT = r"[ \t]*[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?"
-_POSCAR = re.compile(rf"\A[^\n]*\n({_FLOAT}){{1,3}}[^\n]*\n(({_FLOAT}){{3}}[^\n]*\n){{3}}")
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?$")
 
 
 def recognise(name: str, data: bytes, forced: Format | None = None) -> Format:
@@ -144,10 +148,13 @@ def kind_of(data: bytes) -> str | None:
     if archive:
         return archive[1]
     head = head_text(data)
+    start = head.lstrip()
     for pattern, kind in _OTHER_TEXT:
-        if pattern.search(head):
+        if pattern.match(start):
             return kind
-    return None
+    if _CIF.search(head):  # mmCIF has lines like PDB's
+        return None
+    return next((kind for pattern, kind in _OTHER_LINES if pattern.search(head)), None)
 
 
 def head_text(data: bytes) -> str:
@@ -166,8 +173,10 @@ def _by_name(name: str) -> Format | None:
     known = _SUFFIXES.get(PurePosixPath(last).suffix)
     if known:
         return known
-    stem = re.split(r"[._\-\s]", last)
-    return Format.POSCAR if {"poscar", "contcar"} & set(stem) else None
+    words = re.split(r"[._\-\s]", last)
+    if words[-1] in ("py", "sh", "md", "ipynb", "log", "out", "csv", "html", "pdf", "png"):
+        return None
+    return Format.POSCAR if {"poscar", "contcar"} & set(words) else None
 
 
 def _archive(data: bytes) -> tuple[Format, str] | None:
@@ -204,6 +213,8 @@ def _as_text(name: str, named: Format | None, data: bytes) -> Format:
         looks = f"text like a {seen} file" if seen else "neither a structure nor an archive"
         raise _other_kind(name, named, looks)
     if named is Format.CIF and seen is not Format.CIF:
+        if seen is None and b"_atom_site" in data:  # after a long preface
+            return Format.CIF
         if seen:
             raise _other_kind(
                 name, named, f"a {seen} file", hint=f"Send format={seen} if it is one."
@@ -228,11 +239,20 @@ def _by_content(head: str) -> Format | None:
         return Format.EXTXYZ
     if _CIF.search(head):
         return Format.CIF
-    if _POSCAR.match(head):
+    if _looks_like_poscar(head):
         return Format.POSCAR
     if re.match(r"\d+[ \t]*\n[^\n]*\n[ \t]*[A-Za-z]{1,2}\d*([ \t]+[-+.\deE]+){3}", start):
         return Format.EXTXYZ
     return None
+
+
+def _looks_like_poscar(head: str) -> bool:
+    """A scale, then three lines of three numbers."""
+    lines = head.split("\n", 6)[1:5]
+    words = [line.split()[:3] for line in lines]
+    whole = len(words) == 4 and len(words[0]) > 0 and all(len(row) == 3 for row in words[1:])
+    numbers = [words[0][0], *(word for row in words[1:] for word in row)] if whole else []
+    return whole and all(_FLOAT.match(number) for number in numbers)
 
 
 def _is_text(data: bytes) -> bool:
@@ -248,9 +268,9 @@ def _is_text(data: bytes) -> bool:
 def _other_kind(
     name: str, named: Format | None, looks: str, hint: str | None = None
 ) -> UnknownFormat:
-    label = f"named as a {named} file but " if named else ""
+    label = f" is named as a {named} file but" if named else ""
     return UnknownFormat(
-        f"The file is {label}looks like {looks}.",
+        f"The file{label} looks like {looks}.",
         file=name,
         expected=f"one of: {READ_HERE}",
         got=looks,

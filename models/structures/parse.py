@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
-from models.errors import InputError, ParserLimit, UnknownFormat, UnreadableStructure
-from models.structures import cif, cif_text, documents, extxyz, poscar
+from models.errors import InputError, ParserLimit, TooLarge, UnknownFormat, UnreadableStructure
+from models.structures import bounds, cif, cif_text, documents, extxyz, poscar
 from models.structures.archive import Member, members
 from models.structures.draft import Disorder, ReadOptions
 from models.structures.formats import ARCHIVES, Format, recognise
@@ -28,8 +29,8 @@ class Unit:
 def parse(
     data: bytes,
     name: str,
-    format: str | None,
-    options: ReadOptions,  # noqa: A002 - the API's word
+    format: str | None,  # noqa: A002 - the API's word
+    options: ReadOptions,
 ) -> list[Structure | InputError]:
     """Every structure of a file or archive, in order; a bad one is its error."""
     found: list[Structure | InputError] = []
@@ -61,7 +62,8 @@ def units(member: Member, options: ReadOptions) -> list[Unit] | InputError:
     """What one file holds; its text is split, its structures are not yet built."""
     if member.error:
         return member.error
-    return _guarded(member.name, lambda: _units(member, options))
+    made = _guarded(member.name, lambda: _units(member, options))
+    return made or UnreadableStructure("The file holds no structure.", file=member.name)
 
 
 def read(unit: Unit) -> Structure | InputError:
@@ -115,13 +117,7 @@ def _units(member: Member, options: ReadOptions) -> list[Unit]:
         check_lines(text, name)
         return [Unit(name, lambda: poscar.read(text, name, options, notes))]
     if member.format is Format.EXTXYZ:
-        check_lines(text, name)
-        frames = list(extxyz.frames(text))
-        labels = names(name, [str(count) for count in range(1, len(frames) + 1)])
-        return [
-            _unit(label, extxyz.read, lines, start, label, options, notes)
-            for label, (start, lines) in zip(labels, frames, strict=True)
-        ]
+        return _of_extxyz(text, name, options, notes)
     if member.format is Format.JSONL:
         return _of_lines(text, name, options, notes)
     entries = list(documents.entries(documents.load(text)))
@@ -149,8 +145,39 @@ def _of_cif(text: str, name: str, options: ReadOptions, notes: list[str]) -> lis
     ]
 
 
+def _of_extxyz(text: str, name: str, options: ReadOptions, notes: list[str]) -> list[Unit]:
+    check_lines(text, name)
+    found: list[tuple[int, list[str]]] = []
+    broken: list[InputError] = []
+    try:
+        found.extend(islice(extxyz.frames(text), bounds.FRAMES + 1))
+    except InputError as error:
+        broken.append(error)
+    if len(found) > bounds.FRAMES:
+        raise TooLarge(
+            "The file has too many frames.",
+            expected=f"at most {bounds.FRAMES:,} frames a file",
+            hint="Split it into several files.",
+        )
+    labels = names(name, [str(count + 1) for count in range(len(found) + len(broken))])
+    made = [
+        _unit(label, extxyz.read, lines, start, label, options, notes)
+        for label, (start, lines) in zip(labels, found, strict=False)
+    ]
+    return made + [_unit(labels[-1], _raise, error) for error in broken]
+
+
+def _raise(error: InputError) -> Structure:
+    raise error
+
+
 def _of_lines(text: str, name: str, options: ReadOptions, notes: list[str]) -> list[Unit]:
     lines = [(row, line) for row, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if len(lines) > bounds.FRAMES:
+        raise TooLarge(
+            f"The file has {len(lines):,} lines.",
+            expected=f"at most {bounds.FRAMES:,} structures a file",
+        )
 
     def make(row: int, line: str, label: str) -> Structure:
         try:

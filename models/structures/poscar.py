@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -49,7 +50,9 @@ def read(text: str, name: str, options: ReadOptions, notes: Sequence[str] = ()) 
     if cartesian:
         sites = _fractional(sites * factors, lattice)
     numbers = [_number(symbol, warnings) for symbol in symbols]
-    return finished(name, lattice, np.repeat(numbers, counts), sites, warnings, options)
+    return finished(
+        name, lattice, np.repeat(numbers, counts), sites, warnings=warnings, options=options
+    )
 
 
 def _floats(lines: list[str], row: int, count: int) -> list[float]:
@@ -86,26 +89,36 @@ def _scale(lines: list[str], cell: Floats) -> Floats:
 
 
 def _species(lines: list[str]) -> tuple[list[str] | None, list[int], int]:
-    """Symbols (VASP 5 and later), counts, and the row after them."""
-    words = _words(lines[5])
-    if words and all(word.isdigit() for word in words):
-        return None, _counts(words, 5), 6
+    """Symbols (VASP 5 and later), counts, and the row after them; words after them are comments."""
+    words = lines[5].split()
+    first = _leading_counts(words)
+    if first:
+        return None, _counts(first, 5), 6
     counts: list[str] = []
     row = 6
-    while row < len(lines) and len(counts) < len(words):
-        more = _words(lines[row])
-        if not more or not all(word.isdigit() for word in more):
-            break
+    while row < len(lines) and (more := _leading_counts(lines[row].split())):
         counts += more
         row += 1
-    if not words or len(words) != len(counts):
+        if len(counts) >= len(words):
+            break
+    symbols, rest = words[: len(counts)], words[len(counts) :]
+    if not counts or len(symbols) < len(counts) or (rest and _is_species(rest[0])):
+        named = next((i for i, word in enumerate(words) if not _is_species(word)), len(words))
         raise UnreadableStructure(
-            f"{len(words)} symbols on line 6 and {len(counts)} counts on line 7.",
+            f"{named} symbols on line 6 and {len(counts)} counts on line 7.",
             place="lines 6 and 7",
             expected="as many counts as symbols",
             got=f"{lines[5].strip()[:40]} / {lines[6].strip()[:40]}",
         )
-    return words, _counts(counts, 6), row
+    return symbols, _counts(counts, 6), row
+
+
+def _leading_counts(words: list[str]) -> list[str]:
+    return list(takewhile(str.isdigit, words))
+
+
+def _is_species(word: str) -> bool:
+    return re.split(r"[_/:.]", word)[0] in NUMBERS
 
 
 def _words(line: str) -> list[str]:

@@ -1,5 +1,7 @@
 """The primitive cell, on request."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,10 +16,9 @@ def reduced(
     import spglib
 
     cell = (lattice.tolist(), fractional.tolist(), numbers.tolist())
-    try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about its own future
         found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=SYMPREC)
-    except Exception as fault:  # noqa: BLE001 - one library, many exception classes
-        found, _ = None, fault
     if found is None:
         return lattice, numbers, fractional, "No symmetry was found; the cell was kept as it is."
     matrix, positions, kinds = found

@@ -1,6 +1,7 @@
 """Sites as a CIF lists them, and the order in which a cell's sites come."""
 
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from models.structures.composition import ELECTRONEGATIVITY, RANK, SYMBOLS
 from models.structures.draft import ReadOptions
 from models.structures.symmetry import Floats
 
+_NO_VALUE = frozenset(z for z, value in enumerate(ELECTRONEGATIVITY) if isnan(value))
 _RANKS = np.array([0] + [RANK[z] for z in range(1, len(SYMBOLS))])
 
 
@@ -37,13 +39,15 @@ class Reading:
 
 def sorted_sites(
     listed: Sites, numbers: NDArray[np.uint8], source: NDArray[np.int64]
-) -> NDArray[np.int64] | slice:
-    """The order by electronegativity, then symbol; equals as listed: pymatgen's sorted structure."""
-    kinds = set(listed.numbers)
-    if len(kinds) == 1 and listed.states is None:
-        return slice(None)
-    unknown = any(ELECTRONEGATIVITY[z] != ELECTRONEGATIVITY[z] for z in kinds)
-    if listed.states is None and not unknown:
+) -> NDArray[np.int64] | None:
+    """The order by electronegativity, then symbol; equals as listed: pymatgen's sorted structure.
+
+    Nothing when the sites are in it already.
+    """
+    ranks = [RANK[z] for z in listed.numbers]
+    if listed.states is None and _NO_VALUE.isdisjoint(listed.numbers):
+        if ranks == sorted(ranks):  # and so are their images, which follow each other
+            return None
         return np.argsort(_RANKS[numbers], kind="stable")
     states = listed.states or [SYMBOLS[z] for z in listed.numbers]
     keys = [_Species(ELECTRONEGATIVITY[z], states[i]) for i, z in enumerate(listed.numbers)]

@@ -162,7 +162,7 @@ def operation(text: str) -> tuple[Floats, Floats]:
     rotation, translation = np.zeros((3, 3)), np.zeros(3)
     for row, part in enumerate(parts):
         _component(text, part, rotation[row], translation, row)
-    whole = np.array_equal(rotation, np.rint(rotation)) and np.abs(rotation).max() <= 4
+    whole = np.array_equal(rotation, np.rint(rotation)) and np.abs(rotation).max() <= 20
     if not whole or abs(abs(np.linalg.det(rotation)) - 1) > 1e-6:
         raise _bad(text, "an operation that keeps volumes (determinant 1 or -1)")
     return rotation, translation

@@ -32,7 +32,7 @@ def decode(data: bytes, name: str) -> tuple[str, list[str]]:
             got=f"{len(data):,}",
             hint="Send several structures as several files or as an archive.",
         )
-    if data.isascii():
+    if data.isascii() and b"\0" not in data[:4096]:
         text = data.decode("ascii")
         notes: list[str] = []
     else:

@@ -1,0 +1,137 @@
+import json
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice
+from pymatgen.core import Structure as PymatgenStructure
+
+CRYSTAL = PymatgenStructure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+ENTRY = {
+    "id": "x-1",
+    "type": "structures",
+    "attributes": {
+        "lattice_vectors": [[4.1, 0, 0], [0, 4.1, 0], [0, 0, 4.1]],
+        "cartesian_site_positions": [[0, 0, 0], [2.05, 2.05, 2.05]],
+        "species_at_sites": ["Cs", "Cl"],
+        "species": [
+            {"name": "Cs", "chemical_symbols": ["Cs"], "concentration": [1.0]},
+            {"name": "Cl", "chemical_symbols": ["Cl"], "concentration": [1.0]},
+        ],
+        "dimension_types": [1, 1, 1],
+    },
+}
+
+
+def same(structure) -> bool:
+    """Whether this is the crystal of the two documents above."""
+    return (
+        structure.numbers.tolist() == [55, 17]
+        and np.allclose(structure.lattice, np.eye(3) * 4.1)
+        and np.allclose(structure.fractional[1], 0.5)
+    )
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda plain: plain,
+        lambda plain: {"structure": plain, "energy": -1},
+        lambda plain: [plain],
+        lambda plain: {"structures": [plain]},
+        lambda plain: {
+            **plain,
+            "lattice": {k: v for k, v in plain["lattice"].items() if k != "matrix"},
+        },
+        lambda plain: {**plain, "lattice": plain["lattice"]["matrix"]},
+    ],
+)
+def test_pymatgens_dictionaries_are_read(one, wrap):
+    assert same(one(json.dumps(wrap(CRYSTAL.as_dict())), "a.json"))
+
+
+def test_charges_in_pymatgens_dictionaries_do_no_harm(one):
+    crystal = CRYSTAL.copy().add_oxidation_state_by_element({"Cs": 1, "Cl": -1})
+    assert same(one(json.dumps(crystal.as_dict()), "a.json"))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda entry: entry,
+        lambda entry: {"data": entry, "meta": {}},
+        lambda entry: {"data": [entry], "links": {"next": None}},
+        lambda entry: entry["attributes"],
+    ],
+)
+def test_optimade_entries_are_read(one, wrap):
+    assert same(one(json.dumps(wrap(ENTRY)), "a.json"))
+
+
+def test_several_entries_are_named_by_their_ids(read):
+    other = {**ENTRY, "id": "x-2"}
+    found = read(json.dumps({"data": [ENTRY, other]}), "a.json")
+    assert [item.name for item in found] == ["a.json#x-1", "a.json#x-2"]
+
+
+def test_json_lines_are_read_line_by_line(read):
+    lines = [json.dumps(CRYSTAL.as_dict()), "{broken", json.dumps(ENTRY)]
+    first, second, third = read("\n".join(lines), "a.jsonl")
+    assert same(first)
+    assert second.place.startswith("line 2")
+    assert same(third)
+
+
+def changed(*path: object, value: object) -> str:
+    """The OPTIMADE entry with one value replaced."""
+    entry = deepcopy(ENTRY)
+    inner = entry["attributes"]
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return json.dumps(entry)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("lattice_vectors", 0, 0), None),
+        (("lattice_vectors", 0, 0), "4"),
+        (("lattice_vectors", 0), [4, 0]),
+        (("lattice_vectors",), {}),
+        (("cartesian_site_positions", 1), [2, 2]),
+        (("cartesian_site_positions",), 5),
+        (("species_at_sites",), ["Cs"]),
+        (("dimension_types",), [0, 0, 0]),
+    ],
+)
+def test_a_broken_value_is_named(fault, path, value):
+    error = fault(changed(*path, value=value), "a.json")
+    assert error.code == "unreadable_structure"
+    assert str(path[0]) in error.place
+
+
+def test_mixed_and_partly_empty_species_are_disorder(fault, one):
+    species = [
+        {"name": "Cs", "chemical_symbols": ["Cs", "Rb"], "concentration": [0.7, 0.3]},
+        {"name": "Cl", "chemical_symbols": ["Cl", "vacancy"], "concentration": [0.6, 0.4]},
+    ]
+    text = changed("species", value=species)
+    assert fault(text, "a.json").code == "disordered_structure"
+    assert one(text, "a.json", disorder="majority").numbers.tolist() == [55, 17]
+
+
+def test_nothing_named_in_a_document_is_imported(fault):
+    text = json.dumps(
+        {"@module": "os", "@class": "system", "lattice": "x", "sites": [{"@module": "os"}]}
+    )
+    assert fault(text, "a.json").code == "unreadable_structure"
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "[1]", '"x"', "null", "1", '{"a": NaN}', '{"data": []}', "{"]
+)
+def test_json_without_a_structure_is_refused(read, text):
+    for item in read(text, "a.json"):
+        assert item.code in ("unreadable_structure", "empty_input")
+    assert len(read(text, "a.json")) == 1
