@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import Any
 
+from billiard import pool as billiard_pool
 from celery import signals
 
 from workers import logs
@@ -72,6 +73,8 @@ def _parent_ready(**_: Any) -> None:
 
 def _child_begins(**_: Any) -> None:
     _die_with_parent()
+    # A child that ends waits 30 s for its parent to read the results of its tasks. They have none.
+    billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 2
     Process.child = CHILDREN[Process.queue](settings, Process.stopping)
     Process.child.start()
 
