@@ -17,6 +17,7 @@ from benchmarks.rows import read
 from models.graphs.collate import collate
 from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
+from models.infer import prepare_process
 from models.networks.crystal import CrystalNetwork
 from models.networks.folded import FoldedNetwork
 from models.settings import GraphSettings, NetworkSettings, Ties, TrainingSettings
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=2048, help="perovskites of a training epoch")
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    prepare_process()
     some = list(islice(read(given.data, "perov_5_partial"), given.rows))
     targets = np.array([[row.figures["heat_all"]] for row in some], float)
     for ties in (Ties.RELEASED, Ties.SHELL):
