@@ -39,7 +39,10 @@ def test_moving_the_origin_changes_nothing(
 ) -> None:
     for crystal in crystals[:4]:
         moved = Structure(
-            "moved", crystal.lattice, crystal.numbers, crystal.fractional + [0.37, -0.81, 2.2]
+            "moved",
+            crystal.lattice,
+            crystal.numbers,
+            crystal.fractional + np.array([0.37, -0.81, 2.2]),
         )
         same_view(featurise(crystal, settings), featurise(moved, settings))
 
