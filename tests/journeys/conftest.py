@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,12 @@ class Running:
 
     def children(self, word: str) -> list[psutil.Process]:
         """The processes under the supervisor whose command line holds a word."""
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in found if word in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if word in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def stop(self) -> None:
         if self.process.poll() is None:
