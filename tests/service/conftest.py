@@ -96,9 +96,11 @@ class PlayedWorker:
             error = {"code": "bad_checkpoint", "detail": "This is no checkpoint."}
             jobs.finish(claim, Status.FAILED, error, (1, 1, 1))
             return
-        put_model(files.models(), name, 1)
+        home = files.models() / name
+        version = 1 + len(list(home.glob("[0-9]*")))
+        put_model(files.models(), name, version)
         with written(files.result(claim.id), "1") as file:
-            file.write(json.dumps({"model": f"{name}@1"}).encode() + b"\n")
+            file.write(json.dumps({"model": f"{name}@{version}"}).encode() + b"\n")
         jobs.finish(claim, Status.SUCCEEDED, None, (1, 0, 1))
 
 

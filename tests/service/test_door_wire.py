@@ -148,15 +148,17 @@ def test_a_connection_serves_one_request_after_another(door: Any) -> None:
 
 
 def test_too_many_requests_at_once_are_told_to_come_back(open_door: Any) -> None:
-    with open_door(max_requests=1) as door:
-        with socket.create_connection(("127.0.0.1", door.port), timeout=15) as connection:
-            connection.sendall(HEAD + b"Content-Length: 5000\r\n\r\n" + FORM)
-            while not door.server.house.traffic.in_flight:
-                pass
-            answer = door.client.get("/v1/models")
-            problem(answer, 503, "busy")
-            assert answer.headers["retry-after"]
-            assert door.client.get("/health/live").status_code == 200
+    with (
+        open_door(max_requests=1) as door,
+        socket.create_connection(("127.0.0.1", door.port), timeout=15) as connection,
+    ):
+        connection.sendall(HEAD + b"Content-Length: 5000\r\n\r\n" + FORM)
+        while not door.server.house.traffic.in_flight:
+            pass
+        answer = door.client.get("/v1/models")
+        problem(answer, 503, "busy")
+        assert answer.headers["retry-after"]
+        assert door.client.get("/health/live").status_code == 200
 
 
 def test_names_from_outside_do_not_break_the_log(

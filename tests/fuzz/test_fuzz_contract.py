@@ -1,0 +1,50 @@
+"""Whatever the contract allows or forbids is sent; what comes back is what the contract says."""
+
+import os
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from service.app import create
+from service.settings import ServiceSettings
+
+CASES = int(os.environ.get("MATPROP_FUZZ_CASES", "12"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+
+
+schema = schemathesis.openapi.from_dict(create(ServiceSettings(admin_key=None)).openapi())
+
+
+@schema.parametrize()
+@settings(max_examples=CASES, deadline=10_000, suppress_health_check=list(HealthCheck))
+def test_the_service_keeps_its_contract(case: Any, door: Any) -> None:
+    case.call_and_validate(base_url=door.url, checks=CHECKS, timeout=10)
+
+
+@pytest.mark.slow
+@schema.parametrize()
+@settings(max_examples=CASES * 40, deadline=10_000, suppress_health_check=list(HealthCheck))
+def test_the_service_keeps_its_contract_in_many_cases(case: Any, door: Any) -> None:
+    case.call_and_validate(base_url=door.url, checks=CHECKS, timeout=10)
+
+
+def test_after_all_that_the_service_is_ready(door: Any) -> None:
+    assert door.client.get("/health/ready").status_code == 200
+    assert door.predict(("NaCl.cif", b"good")).status_code == 200
