@@ -72,6 +72,7 @@ async def submit(house: House, met: Meeting, what: Submission) -> None:
         owner=what.caller.owner,
         label=what.label,
         request_id=met.request_id,
+        traceparent=met.traceparent,
         models=what.models,
         total=what.total,
         direct=what.direct,

@@ -41,6 +41,7 @@ def submit(limits: JobLimits, new: NewJob) -> Call[bool]:
         "direct": "1" if new.direct else "0",
         "label": new.label,
         "request": new.request_id,
+        "trace": new.traceparent,
         "models": json.dumps(new.models, separators=(",", ":")) if new.models else None,
         "answer": checked_name(new.answer_to) if new.answer_to else None,
         "parent": checked_job(new.parent) if new.parent else None,

@@ -63,6 +63,7 @@ class NewJob:
     owner: str = "anyone"
     label: str | None = None
     request_id: str | None = None
+    traceparent: str | None = None  # the caller's trace (W3C), kept as it came
     models: tuple[str, ...] = ()
     total: int = 0  # items, as far as they are known
     direct: bool = False  # woken by the submit script itself, without a Celery message
@@ -87,6 +88,7 @@ class Job:
     total: int = 0
     label: str | None = None
     request_id: str | None = None
+    traceparent: str | None = None  # the caller's trace (W3C), kept as it came
     started_at: float | None = None
     finished_at: float | None = None
     error: dict[str, Any] | None = None
@@ -162,6 +164,7 @@ def job_of(job: str, fields: Mapping[str, str]) -> Job:
         total=int(fields.get("total", 0)),
         label=fields.get("label"),
         request_id=fields.get("request"),
+        traceparent=fields.get("trace"),
         started_at=_seconds(fields.get("started")),
         finished_at=_seconds(fields.get("finished")),
         error=json.loads(fields["error"]) if fields.get("error") else None,

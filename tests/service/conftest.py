@@ -43,6 +43,7 @@ class PlayedWorker:
     troubles: list[str] = field(default_factory=list)
     turns: threading.Lock = field(default_factory=threading.Lock)
     seen: dict[str, list[PackEntry]] = field(default_factory=dict)
+    claims: dict[str, Job] = field(default_factory=dict)
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -79,6 +80,7 @@ class PlayedWorker:
     def perform(self, jobs: Jobs, claim: Job) -> None:
         files = Files(self.settings.state)
         self.seen[claim.id] = list(read_pack(files.upload(claim.id)))
+        self.claims[claim.id] = claim
         self.orders[claim.id] = json.loads(claim.order)
         if claim.kind is Task.IMPORT:
             self.take_in(files, jobs, claim)

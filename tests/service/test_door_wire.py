@@ -40,6 +40,15 @@ def test_a_sane_request_id_is_kept_and_a_strange_one_is_not(door: Any) -> None:
         assert re.fullmatch(r"req_[0-9A-Z]{26}", answer.headers["x-request-id"])
 
 
+def test_the_callers_trace_and_request_id_go_with_the_job(door: Any) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    job = door.predict(("a.cif", b"good"), traceparent=trace, X_Request_ID="mine").json()["job"]
+    assert door.worker.claims[job].traceparent == trace
+    assert door.worker.claims[job].request_id == "mine"
+    job = door.predict(("a.cif", b"good"), traceparent="00-nonsense").json()["job"]
+    assert door.worker.claims[job].traceparent is None
+
+
 def test_unknown_paths_and_methods_are_problems(door: Any) -> None:
     problem(door.client.get("/nothing"), 404, "not_found")
     problem(door.client.get("/v1/jobs/"), 404, "not_found")
