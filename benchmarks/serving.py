@@ -15,7 +15,7 @@ from benchmarks.running import Caller, service, wait_ready
 
 PEROVSKITES = [
     (a, b)
-    for a in ("Ca", "Sr", "Ba", "K", "Na", "La")
+    for a in ("Ca", "Sr", "Ba", "K", "Na", "Rb")
     for b in ("Ti", "Zr", "Nb", "Al", "Mn", "Fe")
 ]
 

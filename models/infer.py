@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.card import Card
-from models.checkpoint import load_network
 from models.errors import DamagedModel, ModelError, OutOfMemory
 from models.graphs.collate import Batch, collate
 from models.graphs.graph import Graph
@@ -19,6 +18,9 @@ from models.networks.convolution import GatedConvolution
 from models.networks.crystal import CrystalNetwork
 from models.networks.folded import FoldedNetwork
 from models.networks.readout import Output
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.card import Card
 
 KEPT_BYTES = 1 << 28
 CPU_EDGES = 8_000  # of one pass: what stays in the cache is several times quicker
@@ -67,6 +69,8 @@ def choose_device(wanted: str) -> torch.device:
 
 def load(folder: Path, device: str = "auto", precision: str = "float32") -> "Resident":
     """The model in this folder, ready to answer. Raises: DamagedModel."""
+    from models.checkpoint import load_network
+
     card, network = load_network(folder)
     return Resident(card, network, choose_device(device), precision)
 
@@ -75,7 +79,11 @@ class Resident:
     """One model on one device; for one thread."""
 
     def __init__(
-        self, card: Card, network: CrystalNetwork, device: torch.device, precision: str = "float32"
+        self,
+        card: "Card",
+        network: CrystalNetwork,
+        device: torch.device,
+        precision: str = "float32",
     ) -> None:
         self.card = card
         self.device = device

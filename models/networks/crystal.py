@@ -1,5 +1,7 @@
 """The network of crystal properties: embedding, convolutions, read-out."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,9 @@ from models.graphs.elements import COLUMNS, table
 from models.graphs.radial import edge_width, expand
 from models.networks.convolution import GatedConvolution, SharedConvolution
 from models.networks.readout import LinearReadout, Output, Readout
-from models.settings import NetworkSettings
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.settings import NetworkSettings
 
 
 class CrystalNetwork(nn.Module):
@@ -16,7 +20,7 @@ class CrystalNetwork(nn.Module):
 
     elements: Tensor
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: "NetworkSettings") -> None:
         super().__init__()
         self.settings = settings
         self.register_buffer("elements", torch.tensor(table()), persistent=False)

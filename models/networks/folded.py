@@ -6,6 +6,7 @@ single precision. Then the sum over its four table rows and the two rows of its 
 """
 
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,9 @@ from models.graphs.radial import ONEHOT_BINS, ONEHOT_START, ONEHOT_WIDTH, bins, 
 from models.networks.convolution import GatedConvolution
 from models.networks.crystal import CrystalNetwork
 from models.networks.readout import Output
-from models.settings import NetworkSettings
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.settings import NetworkSettings
 
 ROWS_A_STEP = 32  # table rows between two Gaussians: the cubic's error is then below 3e-7
 FEW_SITES = 16  # products of fewer rows are summed in another order by the library
@@ -84,7 +87,7 @@ class _Folded:
     """One gated convolution; its table and the rows of the sites lie in one buffer."""
 
     def __init__(
-        self, layer: GatedConvolution, distances: Tensor, settings: NetworkSettings
+        self, layer: GatedConvolution, distances: Tensor, settings: "NetworkSettings"
     ) -> None:
         scale, shift = _scale_and_shift(layer.gate_norm)
         weights = (layer.site.weight * scale[:, None], layer.neighbour.weight * scale[:, None])
@@ -128,7 +131,7 @@ def _sums(messages: Tensor, batch: Batch) -> Tensor:
     )
 
 
-def _distances(settings: NetworkSettings) -> Tensor:
+def _distances(settings: "NetworkSettings") -> Tensor:
     """Where the table has rows, in Å."""
     if settings.edge_features == "onehot":
         return ONEHOT_START + ONEHOT_WIDTH * (torch.arange(ONEHOT_BINS, dtype=torch.float64) + 0.5)

@@ -1,13 +1,16 @@
 """From the sites' vectors to the crystal's answer."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.graphs.collate import Batch
-from models.settings import NetworkSettings
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.settings import NetworkSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +25,7 @@ class Output:
 class Readout(nn.Module):
     """Mean of the sites' vectors (S16), or all layers' softmax (S11-S13), then hidden layers."""
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: "NetworkSettings") -> None:
         super().__init__()
         width, hidden = settings.width, settings.hidden_width
         self.site_layers = _layers(width, width, settings.site_layers)
@@ -56,7 +59,7 @@ class Readout(nn.Module):
 class LinearReadout(nn.Module):
     """One scalar a site, whose mean is the value (S14-S15): the answer carries its explanation."""
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: "NetworkSettings") -> None:
         super().__init__()
         self.site_layers = _layers(settings.width, settings.width, settings.site_layers)
         self.out = nn.Linear(settings.width, settings.outputs)

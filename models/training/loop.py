@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.networks.crystal import CrystalNetwork
-from models.settings import NetworkSettings, TrainingSettings
 from models.training import metrics
 from models.training.dataset import Dataset, Rows
 from models.training.normaliser import Normaliser, fit
 from models.training.split import Split
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.settings import NetworkSettings, TrainingSettings
 
 EVALUATION_ROWS = 256  # a pass
 
@@ -37,8 +40,8 @@ class Training:
 
     data: Dataset
     parts: Split
-    network_settings: NetworkSettings
-    settings: TrainingSettings
+    network_settings: "NetworkSettings"
+    settings: "TrainingSettings"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     network: CrystalNetwork = field(init=False)
     average: CrystalNetwork = field(init=False)

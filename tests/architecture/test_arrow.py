@@ -106,6 +106,7 @@ class Bare:
             raise ImportError(f"not on a bare machine: {name}")
 sys.meta_path.insert(0, Bare())
 import models.graphs.collate, models.infer, models.networks.crystal, models.training.loop
+import benchmarks.gpu
 """
     run(blocker)
 
