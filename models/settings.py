@@ -2,6 +2,7 @@
 
 import hashlib
 from enum import StrEnum
+from functools import cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,7 +47,21 @@ class GraphSettings(Frozen):
 
     def key(self) -> str:
         """A short name that differs whenever the graphs may differ."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return _key(self)
+
+    def as_json(self) -> str:
+        """The settings as text."""
+        return _as_json(self)
+
+
+@cache
+def _as_json(settings: GraphSettings) -> str:
+    return settings.model_dump_json()
+
+
+@cache
+def _key(settings: GraphSettings) -> str:
+    return hashlib.sha256(_as_json(settings).encode()).hexdigest()[:12]
 
 
 class NetworkSettings(Frozen):

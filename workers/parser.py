@@ -105,7 +105,7 @@ class Parser:
 
         Raises: OSError when no process can be started any more; never for what a source holds.
         """
-        settings = [graph.model_dump(mode="json") for graph in graphs]
+        settings = [graph.as_json() for graph in graphs]
         self._order = ["order", asdict(options), settings, fractional]
         if self._channel is None:
             self._renew()

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgpack
@@ -138,6 +139,7 @@ class Child:
         self.most = _size() + memory // 2
         self.order = Order()
         self.count = 0
+        self._held = b""
 
     def run(self) -> None:
         """Until the parent hangs up, or this child has grown too big."""
@@ -159,7 +161,20 @@ class Child:
             yield from unpacker
 
     def _tell(self, message: list[Any]) -> None:
-        self.end.sendall(msgpack.packb(message))
+        """Send it, after what was held back."""
+        self.end.sendall(self._held + msgpack.packb(message))
+        self._held = b""
+
+    def _hold(self, message: list[Any]) -> None:
+        """Send it with the next one: a wake-up less for the parent."""
+        self._held += msgpack.packb(message)
+
+    def _begin(self) -> None:
+        """What comes may be this child's end: let go what was held back, allow for the time."""
+        if self._held:
+            self.end.sendall(self._held)
+            self._held = b""
+        _more_time()
 
     def _source(self, name: str, format_: str | None, data: bytes, member: int, unit: int) -> bool:
         """Read what the source holds, from this place on; whether memory ran out on the way."""
@@ -170,7 +185,7 @@ class Child:
                 continue
             if several:
                 self._tell(["begin", at, -1, file.name])
-            _more_time()
+            self._begin()
             made = units(file, self.order.options)
             if isinstance(made, InputError):
                 worn |= self._answer(at, 0, made)
@@ -179,10 +194,12 @@ class Child:
                 if len(made) > 1:
                     self._tell(["begin", at, number, made[number].name])
                 worn |= self._unit(at, number, made[number])
+            if several:
+                self._begin()  # the next member is unpacked now
         return worn
 
     def _unit(self, member: int, number: int, unit: Unit) -> bool:
-        _more_time()
+        self._begin()
         return self._answer(member, number, read(unit), unit.name)
 
     def _answer(
@@ -190,7 +207,7 @@ class Child:
     ) -> bool:
         if isinstance(item, InputError):
             error = item.as_dict()
-            self._tell(
+            self._hold(
                 [
                     "done",
                     member,
@@ -199,7 +216,7 @@ class Child:
                 ]
             )
             return isinstance(item, ParserLimit)
-        self._tell(["done", member, number, self._described(item)])
+        self._hold(["done", member, number, self._described(item)])
         return False
 
     def _described(self, item: Structure) -> list[Any]:
@@ -238,9 +255,14 @@ def _is_archive(name: str, data: bytes) -> bool:
         return False
 
 
-def _order(options: dict[str, Any], graphs: list[dict[str, Any]], fractional: bool) -> Order:
-    settings = [GraphSettings.model_validate(graph) for graph in graphs]
+def _order(options: dict[str, Any], graphs: list[str], fractional: bool) -> Order:
+    settings = [_settings(graph) for graph in graphs]
     return Order(ReadOptions(**options), [(s.key(), s) for s in settings], fractional)
+
+
+@cache
+def _settings(graph: str) -> GraphSettings:
+    return GraphSettings.model_validate_json(graph)
 
 
 def _graph(structure: Structure, settings: GraphSettings) -> tuple[bytes, tuple[str, ...]]:
