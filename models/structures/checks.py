@@ -10,9 +10,15 @@ from models.errors import ImpossibleGeometry
 from models.structures import bounds
 from models.structures.composition import SYMBOLS
 
+try:
+    from models.structures import _cif as compiled
+except ImportError:  # built without a compiler
+    compiled = None  # type: ignore[assignment]
+
 Floats = NDArray[np.float64]
 
 _ONES = np.ones(3)
+_DENSE_COMPILED = 160
 _DENSE = 48  # up to here all pairs are cheaper than a tree
 
 
@@ -97,6 +103,10 @@ def closest(
         fractional, images = _with_images(fractional)
     else:
         images = 1
+    if images == 1 and n <= _DENSE_COMPILED and compiled is not None:
+        near = (bounds.DISTANCE, bounds.DISTANCE_H)
+        if compiled.apart(matrix, np.ascontiguousarray(fractional), numbers, *near):
+            return None
     if n * images <= _DENSE:
         return _worst(matrix, numbers, fractional, _pairs(n * images), n)
     return _closest_of_many(matrix, thickness, numbers, fractional, n)

@@ -1,8 +1,6 @@
 """One CIF block to a structure: the short way for ordinary files, the careful one for the rest."""
 
-from collections import Counter
 from collections.abc import Sequence
-from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +9,8 @@ from models.errors import UnreadableStructure
 from models.structures import bounds
 from models.structures.checks import check_cell, closest
 from models.structures.cif_text import ABSENT, Block, unquote
-from models.structures.cif_values import idealised, lattice_of, number, stated_formula
-from models.structures.composition import NUMBERS, RANK, SYMBOLS
+from models.structures.cif_values import formula_warnings, idealised, lattice_of, number
+from models.structures.composition import NUMBERS
 from models.structures.draft import ReadOptions, check_coordinates, seal
 from models.structures.sites import Reading, Sites, sorted_sites
 from models.structures.structure import Structure
@@ -56,15 +54,15 @@ def structure(
     reading = Reading(name, matrix, listed, options, warnings)
     ops = _symmetry(block, reading)
     if listed.occupancy is None and listed.parts is None:
-        expanded = _expanded(reading, ops)
-        if expanded is not None:
-            numbers, fractional = expanded
-            warnings.extend(_formula_warnings(block, numbers.tolist()))
+        made = expanded(reading, ops)
+        if made is not None:
+            numbers, fractional = made
+            warnings.extend(_formula_warnings(block, numbers))
             return seal(name, matrix, numbers, fractional, warnings=warnings, options=options)
     return _carefully(block, reading, ops)
 
 
-def _expanded(reading: Reading, ops: Operations) -> tuple[NDArray[np.uint8], Floats] | None:
+def expanded(reading: Reading, ops: Operations) -> tuple[NDArray[np.uint8], Floats] | None:
     """All sites of the cell in pymatgen's order; nothing when two of them are too near."""
     listed = reading.sites
     fractional, source = ops.expand(listed.coordinates)
@@ -81,7 +79,7 @@ def _carefully(block: Block, reading: Reading, ops: Operations) -> Structure:
 
     numbers, fractional, whole = resolved(reading, ops)
     if whole:
-        reading.warnings.extend(_formula_warnings(block, numbers.tolist()))
+        reading.warnings.extend(_formula_warnings(block, numbers))
     return seal(
         reading.name,
         reading.lattice,
@@ -252,31 +250,6 @@ def regrouped(values: list[str]) -> list[str]:
     return found + ([" ".join(open_)] if open_ else [])
 
 
-# -- formula ---------------------------------------------------------------------------------------
-
-
-def _formula_warnings(block: Block, numbers: list[int]) -> list[str]:
-    """What the file's own formula says that its sites do not."""
+def _formula_warnings(block: Block, numbers: NDArray[np.uint8]) -> list[str]:
     text = block.pairs.get("_chemical_formula_sum")
-    stated = stated_formula(text) if text else None
-    if not stated:
-        return []
-    counts = Counter(numbers)
-    total, stated_total = len(numbers), sum(stated.values())
-    if counts.keys() == stated.keys():
-        off = max(abs(counts[z] / total - stated[z] / stated_total) for z in counts)
-        if off <= 0.01:
-            return []
-    return [formula_warning(counts, stated, unquote(text or ""))]
-
-
-def formula_warning(counts: Counter[int], stated: dict[int, float], text: str) -> str:
-    """One sentence on a formula that does not fit the sites."""
-    if 1 in stated and 1 not in counts:
-        return f"The formula {text} holds H, but no hydrogen site is listed: it is missing here."
-    missing = [SYMBOLS[z] for z in stated if z not in counts]
-    if missing:
-        return f"The formula {text} holds {', '.join(missing)}, but no such site is listed."
-    divisor = gcd(*counts.values())
-    found = " ".join(f"{SYMBOLS[z]}{counts[z] // divisor}" for z in sorted(counts, key=RANK.get))  # type: ignore[arg-type]
-    return f"The sites give {found}, the file's formula says {text}."
+    return formula_warnings(text, numbers) if text else []

@@ -1,15 +1,18 @@
 """Values of a CIF: numbers with uncertainties, the cell's parameters, formulas."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from math import gcd
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import ImpossibleGeometry, UnreadableStructure
 from models.structures import bounds
 from models.structures.cif_text import unquote
-from models.structures.composition import NUMBERS
+from models.structures.composition import NUMBERS, RANK, SYMBOLS
 from models.structures.symmetry import Floats
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d{1,3})?)(?:\(\d*\)?)?$")
@@ -97,3 +100,30 @@ def stated_formula(raw: str) -> dict[int, float] | None:
         amounts[NUMBERS[symbol]] = amounts.get(NUMBERS[symbol], 0.0) + amount
         at = match.end()
     return amounts if at == len(text) and sum(amounts.values()) > 0 else None
+
+
+def formula_warnings(text: str, numbers: NDArray[np.uint8]) -> list[str]:
+    """What the file's own formula says that its sites do not."""
+    stated = stated_formula(text)
+    if not stated:
+        return []
+    counts = Counter(numbers.tolist())
+    total, stated_total = len(numbers), sum(stated.values())
+    if counts.keys() == stated.keys():
+        off = max(abs(counts[z] / total - stated[z] / stated_total) for z in counts)
+        if off <= 0.01:
+            return []
+    return [_formula_warning(counts, stated, unquote(text))]
+
+
+def _formula_warning(counts: Counter[int], stated: dict[int, float], text: str) -> str:
+    if 1 in stated and 1 not in counts:
+        return f"The formula {text} holds H, but no hydrogen site is listed: it is missing here."
+    missing = [SYMBOLS[z] for z in stated if z not in counts]
+    if missing:
+        return f"The formula {text} holds {', '.join(missing)}, but no such site is listed."
+    divisor = gcd(*counts.values())
+    found = " ".join(
+        f"{SYMBOLS[z]}{counts[z] // divisor}" for z in sorted(counts, key=RANK.__getitem__)
+    )
+    return f"The sites give {found}, the file's formula says {text}."

@@ -8,6 +8,7 @@ from typing import TypeVar
 from models.errors import InputError, ParserLimit, TooLarge, UnknownFormat, UnreadableStructure
 from models.structures import bounds, cif, cif_text, documents, extxyz, poscar
 from models.structures.archive import Member, members
+from models.structures.cif_ordinary import ordinary
 from models.structures.draft import Disorder, ReadOptions
 from models.structures.formats import ARCHIVES, Format, recognise
 from models.structures.structure import Structure
@@ -109,6 +110,10 @@ def _forced(word: str | None) -> Format | None:
 
 
 def _units(member: Member, options: ReadOptions) -> list[Unit]:
+    if member.format is Format.CIF:
+        made = ordinary(member.data, member.name, options)
+        if made is not None:
+            return [_unit(member.name, lambda: made)]
     text, notes = decode(member.data, member.name)
     name = member.name
     if member.format is Format.CIF:

@@ -165,6 +165,8 @@ def operation(text: str) -> tuple[Floats, Floats]:
     whole = np.array_equal(rotation, np.rint(rotation)) and np.abs(rotation).max() <= 20
     if not whole or abs(abs(np.linalg.det(rotation)) - 1) > 1e-6:
         raise _bad(text, "an operation that keeps volumes (determinant 1 or -1)")
+    if np.abs(translation).max() > 100:
+        raise _bad(text, "a translation of less than 100 cells")
     return rotation, translation
 
 
@@ -196,7 +198,8 @@ def _ideal(shift: float) -> float:
 
 
 def _bad(text: str, expected: str) -> UnreadableStructure:
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    shown = text.strip()
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     return UnreadableStructure(
         "A symmetry operation cannot be read.",
         place="symmetry operations",

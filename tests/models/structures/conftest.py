@@ -13,9 +13,7 @@ Reader = Callable[..., list[Structure | InputError]]
 def read() -> Reader:
     """Parse bytes or text under a name, with options by keyword."""
 
-    def reader(
-        data: bytes | str, name: str = "a.cif", kind: str | None = None, **options: object
-    ):
+    def reader(data: bytes | str, name: str = "a.cif", kind: str | None = None, **options: object):
         raw = data.encode() if isinstance(data, str) else data
         return parse(raw, name, kind, ReadOptions(**options))
 

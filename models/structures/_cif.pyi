@@ -1,0 +1,19 @@
+def ordinary(
+    text: bytes, longest_line: int, most_sites: int, /
+) -> (
+    tuple[
+        tuple[float, float, float, float, float, float],
+        tuple[str, ...],
+        bytes,
+        bytes,
+        str | None,
+        bool,
+    ]
+    | None
+):
+    """Cell, operations, numbers, coordinates, formula, thirds; nothing for an unusual file."""
+
+def apart(
+    lattice: object, fractional: object, numbers: object, other: float, hydrogen: float, /
+) -> bool:
+    """Whether no two sites are too near, the nearest image of each considered."""
