@@ -37,11 +37,11 @@ TheMeeting = Annotated[Meeting, Depends(meeting)]
 
 async def caller(
     request: Request,
-    parts: TheHouse,
-    met: TheMeeting,
     _: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
 ) -> Caller:
     """Who asks; raises `Problem` for a key that is not known or has used up its quota."""
+    parts: House = request.app.state.house  # not as dependencies: each of them costs every request
+    met: Meeting = request.scope["state"]["meeting"]
     known = await parts.keys.caller(request.headers.get("authorization"))
     met.owner = known.owner
     met.headers.update(known.headers)

@@ -220,4 +220,6 @@ class Measured:
             "body_too_large",
             f"The body has {size} bytes; one request may have {self.settings.max_body_bytes:,}.",
             expected=f"at most {self.settings.max_body_bytes} bytes",
+            hint=f"One structure may have {self.settings.max_structure_bytes:,} bytes: leave volumetric data "
+            "out. Send many structures as a zip archive, or in several calls.",
         )

@@ -11,7 +11,7 @@ from starlette.responses import FileResponse
 from models.errors import InputError, MixedModels, TooLarge, error_classes
 from models.structures.formats import Format
 from service import results, submit
-from service.dependencies import Predictor, TheHouse, TheMeeting
+from service.dependencies import Predictor, TheHouse
 from service.documented import BODY, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
@@ -115,8 +115,6 @@ class Options(BaseModel):
 async def predict(
     request: Request,
     *,
-    house: TheHouse,
-    met: TheMeeting,
     who: Predictor,
     prefer: Prefer = None,
     idempotency_key: IdempotencyKey = None,
@@ -127,6 +125,8 @@ async def predict(
     working. One bad structure does not fail the others: its record says what is wrong with it. Only when
     every structure is bad the answer is an error, with one entry in `errors` for each.
     """
+    house: House = request.app.state.house
+    met: Meeting = request.scope["state"]["meeting"]
     wish = patience(prefer, house.settings.wait_default_s, house.settings.wait_max_s)
     key = sane(idempotency_key)
     await house.watch.admit(Queue.PARSE, Queue.INFER)
