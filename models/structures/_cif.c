@@ -24,6 +24,7 @@ enum role {
     OTHER,
     CELL, /* and the five after it */
     FORMULA = CELL + 6,
+    UNITS,
     OPERATION,
     X,
     Y,
@@ -42,7 +43,7 @@ typedef struct {
 typedef struct {
     double cell[6];
     int cells; /* bit mask of those that came */
-    PyObject *operations, *formula;
+    PyObject *operations, *formula, *units;
     Py_ssize_t sites, room;
     double *coordinates;
     uint8_t *numbers;
@@ -60,6 +61,7 @@ static const struct {
     {"_cell_angle_beta", CELL + 4},
     {"_cell_angle_gamma", CELL + 5},
     {"_chemical_formula_sum", FORMULA},
+    {"_cell_formula_units_z", UNITS},
     {"_symmetry_equiv_pos_as_xyz", OPERATION},
     {"_space_group_symop_operation_xyz", OPERATION},
     {"_symmetry_equiv_pos_as_xyz_", UNUSUAL},
@@ -325,7 +327,7 @@ static int loop(Found *f, Scanner *s, const char *start)
         if (width == MOST_COLUMNS)
             return ODD;
         int role = role_of(s);
-        if (role == UNUSUAL || (role >= CELL && role <= FORMULA) || (role != OTHER && seen & (1 << role)))
+        if (role == UNUSUAL || (role >= CELL && role <= UNITS) || (role != OTHER && seen & (1 << role)))
             return ODD;
         seen |= role != OTHER ? 1 << role : 0;
         roles[width++] = role;
@@ -366,11 +368,11 @@ static int pair(Found *f, Scanner *s, const char *start)
         f->cells |= 1 << which;
         return number(s, &f->cell[which]);
     }
-    if (role == FORMULA && f->formula == NULL && kind != FIELD) {
-        f->formula = PyUnicode_FromStringAndSize(s->text, s->size);
-        return f->formula != NULL;
-    }
-    return 0;
+    PyObject **text = role == FORMULA ? &f->formula : role == UNITS ? &f->units : NULL;
+    if (text == NULL || *text != NULL || kind == FIELD)
+        return 0;
+    *text = PyUnicode_FromStringAndSize(s->text, s->size);
+    return *text != NULL;
 }
 
 static int file(Found *f, Scanner *s)
@@ -412,10 +414,11 @@ static PyObject *answer(Found *f)
     PyObject *operations = PyList_AsTuple(f->operations);
     if (operations == NULL)
         return NULL;
-    return Py_BuildValue("((dddddd)Ny#y#OO)", f->cell[0], f->cell[1], f->cell[2], f->cell[3], f->cell[4],
+    return Py_BuildValue("((dddddd)Ny#y#OOO)", f->cell[0], f->cell[1], f->cell[2], f->cell[3], f->cell[4],
                          f->cell[5], operations, (const char *)f->numbers, f->sites,
                          (const char *)f->coordinates, f->sites * 3 * (Py_ssize_t)sizeof(double),
-                         f->formula ? f->formula : Py_None, f->thirds ? Py_True : Py_False);
+                         f->formula ? f->formula : Py_None, f->units ? f->units : Py_None,
+                         f->thirds ? Py_True : Py_False);
 }
 
 static PyObject *ordinary(PyObject *self, PyObject *args)
@@ -438,6 +441,7 @@ static PyObject *ordinary(PyObject *self, PyObject *args)
     }
     Py_DECREF(f.operations);
     Py_XDECREF(f.formula);
+    Py_XDECREF(f.units);
     free(f.coordinates);
     free(f.numbers);
     return result;
@@ -486,7 +490,7 @@ static PyObject *apart(PyObject *self, PyObject *args)
 }
 
 static PyMethodDef methods[] = {
-    {"ordinary", ordinary, METH_VARARGS, "Cell, operations, numbers, coordinates, formula, thirds; or None."},
+    {"ordinary", ordinary, METH_VARARGS, "Cell, operations, numbers, coordinates, formula, units, thirds; or None."},
     {"apart", apart, METH_VARARGS, "Whether no two sites are too near, the nearest image of each considered."},
     {NULL, NULL, 0, NULL},
 };

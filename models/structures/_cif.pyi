@@ -7,11 +7,12 @@ def ordinary(
         bytes,
         bytes,
         str | None,
+        str | None,
         bool,
     ]
     | None
 ):
-    """Cell, operations, numbers, coordinates, formula, thirds; nothing for an unusual file."""
+    """Cell, operations, numbers, coordinates, formula, units, thirds; nothing for an unusual file."""
 
 def apart(
     lattice: object, fractional: object, numbers: object, other: float, hydrogen: float, /

@@ -252,4 +252,5 @@ def regrouped(values: list[str]) -> list[str]:
 
 def _formula_warnings(block: Block, numbers: NDArray[np.uint8]) -> list[str]:
     text = block.pairs.get("_chemical_formula_sum")
-    return formula_warnings(text, numbers) if text else []
+    units = block.pairs.get("_cell_formula_units_z")
+    return formula_warnings(text, units, numbers) if text else []

@@ -26,7 +26,7 @@ def ordinary(data: bytes, name: str, options: ReadOptions) -> Structure | None:
     found = compiled.ordinary(data, bounds.LINE_CHARS, bounds.SITES)
     if found is None:
         return None
-    cell, texts, numbers, positions, formula, thirds = found
+    cell, texts, numbers, positions, formula, units, thirds = found
     coordinates = np.frombuffer(positions).reshape(-1, 3)
     if thirds:
         coordinates = idealised(coordinates.copy())
@@ -35,5 +35,5 @@ def ordinary(data: bytes, name: str, options: ReadOptions) -> Structure | None:
     if made is None:
         return None
     kinds, fractional = made
-    warnings = formula_warnings(formula, kinds) if formula else []
+    warnings = formula_warnings(formula, units, kinds) if formula else []
     return seal(name, reading.lattice, kinds, fractional, warnings=warnings, options=options)

@@ -102,7 +102,7 @@ def stated_formula(raw: str) -> dict[int, float] | None:
     return amounts if at == len(text) and sum(amounts.values()) > 0 else None
 
 
-def formula_warnings(text: str, numbers: NDArray[np.uint8]) -> list[str]:
+def formula_warnings(text: str, units: str | None, numbers: NDArray[np.uint8]) -> list[str]:
     """What the file's own formula says that its sites do not."""
     stated = stated_formula(text)
     if not stated:
@@ -112,8 +112,19 @@ def formula_warnings(text: str, numbers: NDArray[np.uint8]) -> list[str]:
     if counts.keys() == stated.keys():
         off = max(abs(counts[z] / total - stated[z] / stated_total) for z in counts)
         if off <= 0.01:
-            return []
+            return _units_warnings(units, total, stated_total)
     return [_formula_warning(counts, stated, unquote(text))]
+
+
+def _units_warnings(units: str | None, sites: int, stated: float) -> list[str]:
+    """Whether formula units and formula make the number of sites; a lost operation shows here."""
+    count = unquote(units).strip() if units else ""
+    told = int(count) * stated if count.isdigit() and len(count) < 6 else 0
+    # Some programs write the formula of the whole cell, and Z all the same.
+    if not told or min(abs(told - sites), abs(stated - sites)) <= 0.02 * sites:
+        return []
+    said = f"The cell has {sites} sites, but Z = {count} formula units make {told:g}"
+    return [f"{said}: are symmetry operations or sites missing?"]
 
 
 def _formula_warning(counts: Counter[int], stated: dict[int, float], text: str) -> str:

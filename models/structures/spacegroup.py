@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import gemmi
@@ -9,7 +10,7 @@ import numpy as np
 
 from models.errors import UnreadableStructure
 from models.structures.cif_text import Block
-from models.structures.symmetry import IDENTITY, Floats, Operations
+from models.structures.symmetry import IDENTITY, Floats, Operations, operation
 
 _HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall")
 _SYMBOL = (
@@ -126,15 +127,30 @@ def _in_pymatgens_order(group: gemmi.SpaceGroup, made: Operations) -> Operations
     """The same operations as pymatgen sorts them, so that sites come in its order too."""
     from pymatgen.symmetry.groups import SpaceGroup
 
-    try:
-        listed = list(SpaceGroup(group.hm.replace(" ", "")).symmetry_ops)
-    except (ValueError, KeyError):
-        return made
-    theirs = Operations(
-        np.array([op.rotation_matrix for op in listed]),
-        np.array([op.translation_vector for op in listed]),
-    )
-    return theirs if _keys(theirs) == _keys(made) else made
+    symbol = group.hm.replace(" ", "")
+    for entry in SpaceGroup.SYMM_OPS:
+        names = (entry["hermann_mauguin"], entry["universal_h_m"], entry["hermann_mauguin_u"])
+        if entry["number"] != group.number or symbol not in names:
+            continue
+        listed = [operation(text) for text in entry["symops"]]
+        kept = {_Hashed(r.tobytes() + t.tobytes(), (r, t)) for r, t in listed}
+        theirs = Operations(
+            np.array([one.value[0] for one in kept]), np.array([one.value[1] for one in kept])
+        )
+        if _keys(theirs) == _keys(made):
+            return theirs
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    """Comes out of a set in the order of pymatgen's operations, whose hashes are all alike too."""
+
+    key: bytes
+    value: tuple[Floats, Floats] = field(compare=False)
+
+    def __hash__(self) -> int:
+        return 7
 
 
 def _keys(ops: Operations) -> set[bytes]:

@@ -240,3 +240,12 @@ def test_a_file_of_sites_without_coordinates_is_refused_clearly(fault, cif):
     error = fault(cif("Cs1 a", "Cl1 b", columns=columns))
     assert error.code == "unreadable_structure"
     assert "coordinates" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("formula_sum", "units", "told"),
+    [("Cs Cl", "1", False), ("Cs2 Cl2", "4", True), ("Cs2 Cl2", "?", False), ("Cs Cl", "9", False)],
+)
+def test_a_cell_that_is_not_z_formula_units_is_told(one, cif, formula_sum, units, told):
+    head = f"data_x\n_chemical_formula_sum '{formula_sum}'\n_cell_formula_units_Z {units}\n"
+    assert any("Z = " in warning for warning in one(cif(head=head)).warnings) == told
