@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from workers.jobs import AsyncJobs, BrokerAway
+from workers.jobs import AsyncJobs, BrokerAway, Job
 
 BLOCK_S = 2.0  # below the socket's timeout, so that silence is not mistaken for a lost connection
 FIRST_PAUSE_S = 0.05
@@ -13,17 +13,17 @@ log = logging.getLogger("matprop.service")
 
 
 class Answers:
-    """Collects the ids of ended jobs from this process's list and wakes who waits for them."""
+    """Collects ended jobs from this process's list and hands each to who waits for it."""
 
     def __init__(self, jobs: AsyncJobs, service: str) -> None:
         self.jobs = jobs
         self.service = service
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, asyncio.Future[Job | None]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def expect(self, job: str) -> asyncio.Future[None]:
+    def expect(self, job: str) -> asyncio.Future[Job | None]:
         """To be called before the job is submitted, so that no answer can come too early."""
         future = asyncio.get_running_loop().create_future()
         self._waiting[job] = future
@@ -33,13 +33,15 @@ class Answers:
         """Nobody waits for this job any more."""
         self._waiting.pop(job, None)
 
-    async def wait(self, job: str, future: asyncio.Future[None], seconds: float) -> bool:
-        """Whether something was told in time: mostly the job's end, or that news may have been lost."""
+    async def wait(
+        self, job: str, future: asyncio.Future[Job | None], seconds: float
+    ) -> Job | None:
+        """The record at the job's end; none when the time is over, or news may have been lost."""
         if not future.done() and seconds > 0:
             await asyncio.wait((future,), timeout=seconds)
         if self._waiting.get(job) is future:
             del self._waiting[job]
-        return future.done()
+        return future.result() if future.done() else None
 
     async def run(self) -> None:
         """Collects until cancelled; after a failure it connects again, ever more slowly."""
@@ -62,7 +64,7 @@ class Answers:
                 future.set_result(None)
         self._waiting.clear()
 
-    def _tell(self, job: str) -> None:
-        future = self._waiting.pop(job, None)
+    def _tell(self, job: Job) -> None:
+        future = self._waiting.pop(job.id, None)
         if future is not None and not future.done():
-            future.set_result(None)
+            future.set_result(job)

@@ -96,14 +96,18 @@ async def submit(house: House, met: Meeting, what: Submission) -> None:
         house.errands.send(what.kind, what.upload.job)
 
 
-async def until_ended(house: House, job: str, ended: asyncio.Future[None], seconds: float) -> Job:
+async def until_ended(
+    house: House, job: str, ended: asyncio.Future[Job | None], seconds: float
+) -> Job:
     """The record, as soon as the job has ended or the time is over."""
     deadline = time.monotonic() + seconds
     while True:
         left = deadline - time.monotonic()
         if house.traffic.stopping:
             left = 0.0
-        await house.answers.wait(job, ended, left)
+        told = await house.answers.wait(job, ended, left)
+        if told is not None:
+            return told
         ended = house.answers.expect(job)  # before the look, so that no end falls between
         async with reaching():
             record = await house.jobs.get(job)

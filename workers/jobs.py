@@ -228,15 +228,15 @@ class AsyncJobs:
         record = await self.get(job)
         return [moves.last_event(record)] if record and record.status.ended else []
 
-    async def answers(self, service: str, block_s: float = 2.0) -> Sequence[str]:
-        """Ids of ended jobs that name this service in `answer_to`; waits for the first one."""
+    async def answers(self, service: str, block_s: float = 2.0) -> Sequence[Job]:
+        """Ended jobs that name this service in `answer_to`; waits for the first one."""
         try:
             answer = await self.redis.blmpop(
                 block_s, 1, f"mp:answers:{checked_name(service)}", direction="LEFT", count=ANSWERS
             )
         except RedisError as error:
             raise away(error) from error
-        return moves.ids_of(answer)
+        return moves.ended_of(answer)
 
     async def health(self) -> Health:
         """The broker's state, living workers, queue lengths and counters."""

@@ -71,6 +71,29 @@ class OwnerSide:
         run(self.redis, _push(entry))
         return seq
 
+    def ask(
+        self,
+        cache: str,
+        digests: Sequence[str],
+        model: str,
+        edges: int,
+        content: bytes,
+        *,
+        lives: int,
+    ) -> tuple[int | None, Sequence[bytes | None]]:
+        """Answers that are kept already; where none is, the entry is pushed and has a number."""
+        entry = Entry(self.owner, self._next, checked_name(model), edges, content, 0, lives)
+        call = Call(
+            script("lane_ask"), (cache, *_pushed(entry), *map(bytes.fromhex, digests)), tuple
+        )
+        self.waiting[entry.seq] = entry  # before the broker's answer, which may not come
+        pushed, found = run(self.redis, call)
+        self._next += 1
+        if not pushed:
+            del self.waiting[entry.seq]
+            return None, found
+        return entry.seq, found
+
     def collect(self, block_s: float = 0.0) -> list[Reply]:
         """Replies that are there; waits for the first one when asked to."""
         try:
@@ -173,7 +196,11 @@ def recover(redis: Redis, silent_ms: int = SILENT_MS) -> tuple[int, int]:
 
 
 def _push(entry: Entry) -> Call[bool]:
-    arguments = (
+    return Call(script("lane_push"), _pushed(entry), bool)
+
+
+def _pushed(entry: Entry) -> tuple[object, ...]:
+    return (
         entry.model,
         entry.owner,
         entry.seq,
@@ -183,7 +210,6 @@ def _push(entry: Entry) -> Call[bool]:
         ENTRY_TTL_MS,
         entry.content,
     )
-    return Call(script("lane_push"), arguments, bool)
 
 
 def _taken(answer: Sequence[bytes]) -> list[Taken]:

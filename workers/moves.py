@@ -176,9 +176,13 @@ def events_of(answer: Any) -> list[Event]:
     return [_event(entry[0], entry[1]) for entry in entries]
 
 
-def ids_of(answer: Any) -> list[str]:
-    """What BLMPOP took from a list of job ids."""
-    return [job.decode() for job in answer[1]] if answer else []
+def ended_of(answer: Any) -> list[Job]:
+    """What BLMPOP took from a list of ended jobs, each its id and the fields of its record."""
+    return [_ended(*json.loads(each)) for each in answer[1]] if answer else []
+
+
+def _ended(job: str, flat: list[str]) -> Job:
+    return job_of(job, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def last_event(job: Job) -> Event:

@@ -15,7 +15,7 @@ from models.graphs.graph import HEADER
 from models.settings import GraphSettings
 from models.structures.parse import ReadOptions
 from workers import assembly
-from workers.answers import Answers, Values
+from workers.answers import Answers, Values, values_of
 from workers.assembly import Line
 from workers.contract import PredictOrder
 from workers.exchange import Found, Work, pack_work, unpack_found
@@ -268,32 +268,44 @@ class Run:
     def _send(self, chunk: Chunk) -> None:
         """Answer what is known, push the rest."""
         self.chunks[chunk.place] = Chunk(chunk.place)
-        self._known(chunk)
         if not chunk.groups:
             return
         while len(self.under_way) >= IN_FLIGHT:
             self._collect(BLOCK_S)
             self._get_on()
-        self._push(chunk)
+        if not (self.cacheable and self._ask(chunk)):
+            self._push(chunk)
         if len(self.under_way) > 1:
             self._collect(0)
 
-    def _known(self, chunk: Chunk) -> None:
-        if not self.cacheable or not chunk.groups:
-            return
-        digests = list(chunk.groups)
-        card = self.cards[chunk.place]
-        for digest, values in zip(digests, self.predictor.answers.find(card, digests), strict=True):
+    def _ask(self, chunk: Chunk) -> bool:
+        """Whether nothing is left to push: all was known, or nothing and it is on its way."""
+        card, digests = self.cards[chunk.place], list(chunk.groups)
+        cache, content = self.predictor.answers.name(card), self._content(chunk)
+        seq, found = self.lanes.ask(
+            cache, digests, card.id, chunk.edges, content, lives=_lives(chunk)
+        )
+        if seq is not None:
+            self.under_way[seq] = chunk
+            return True
+        for digest, values in zip(digests, values_of(found), strict=True):
             if values is not None:
-                self._answer(chunk.place, chunk.groups.pop(digest), Found(values))
+                asks = chunk.groups.pop(digest)
+                chunk.edges -= edges_of(asks[0].graph)
+                self._answer(chunk.place, asks, Found(values))
+        return not chunk.groups
+
+    def _content(self, chunk: Chunk) -> bytes:
+        graphs = [asks[0].graph for asks in chunk.groups.values()]
+        return pack_work(Work(graphs, self.order.features, self.order.sites))
 
     def _push(self, chunk: Chunk, *, alone: bool = False) -> None:
-        graphs = [asks[0].graph for asks in chunk.groups.values()]
-        content = pack_work(Work(graphs, self.order.features, self.order.sites))
-        # A graph by itself may cost a third worker before it is given up; a chunk is taken apart before.
-        lives = 3 if len(graphs) == 1 else 2
         seq = self.lanes.push(
-            self.cards[chunk.place].id, chunk.edges, content, losses=1 if alone else 0, lives=lives
+            self.cards[chunk.place].id,
+            chunk.edges,
+            self._content(chunk),
+            losses=1 if alone else 0,
+            lives=_lives(chunk),
         )
         self.under_way[seq] = chunk
 
@@ -359,6 +371,11 @@ class Run:
     def _write(self) -> None:
         while self.lines and not self.lines[0].waits:
             self.file.write(assembly.as_bytes(self.lines.popleft()))
+
+
+def _lives(chunk: Chunk) -> int:
+    """A graph by itself may cost a third worker before it is given up; a chunk is taken apart before."""
+    return 3 if len(chunk.groups) == 1 else 2
 
 
 def edges_of(graph: bytes) -> int:

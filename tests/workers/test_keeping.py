@@ -6,11 +6,12 @@ import os
 
 from tests.workers.conftest import card
 from workers import logs
-from workers.answers import Answers
+from workers.answers import Answers, values_of
 from workers.broker import make_celery
 from workers.contract import Queue, Task
 from workers.files import Files, written
 from workers.jobs import Jobs, NewJob, Status, new_id
+from workers.lanes import OwnerSide, WorkerSide
 from workers.metrics import Tally
 from workers.parsed import ParsedCache, source_key
 from workers.parser import Parsed, Source
@@ -23,12 +24,29 @@ def digest(number: int) -> str:
     return f"{number:032x}"
 
 
+def known(redis, answers, of, digests):
+    owner = OwnerSide(redis, "owner")
+    return values_of(owner.ask(answers.name(of), digests, of.id, 1, b"", lives=2)[1])
+
+
+def test_what_is_not_known_is_on_its_way_to_the_lane_in_the_same_step(redis):
+    answers, owner = Answers(redis, 100, "float32"), OwnerSide(redis, "owner")
+    of = card("a")
+    pushed, _ = owner.ask(answers.name(of), [digest(1)], of.id, 1, b"work", lives=2)
+    assert [entry.content for entry in WorkerSide(redis, "w").take(of.id, 100)] == [b"work"]
+    assert list(owner.waiting) == [pushed]
+    answers.keep(of, {digest(1): (1.5,)})
+    pushed, _ = owner.ask(answers.name(of), [digest(1), digest(2)], of.id, 1, b"work", lives=2)
+    assert pushed is None
+    assert WorkerSide(redis, "w").take(of.id, 100) == []
+
+
 def test_answers_are_found_by_structure_model_weights_and_precision(redis):
     answers = Answers(redis, 100, "float32")
     answers.keep(card("a"), {digest(1): (1.5, -2.0)})
-    assert answers.find(card("a"), [digest(0), digest(1)]) == [None, (1.5, -2.0)]
-    assert answers.find(card("b"), [digest(1)]) == [None]
-    assert Answers(redis, 100, "bfloat16").find(card("a"), [digest(1)]) == [None]
+    assert known(redis, answers, card("a"), [digest(0), digest(1)]) == [None, (1.5, -2.0)]
+    assert known(redis, answers, card("b"), [digest(1)]) == [None]
+    assert known(redis, Answers(redis, 100, "bfloat16"), card("a"), [digest(1)]) == [None]
 
 
 def test_answers_are_bounded_and_those_asked_for_stay(redis):
@@ -36,15 +54,15 @@ def test_answers_are_bounded_and_those_asked_for_stay(redis):
     answers.keep(card("a"), {digest(0): (0.0,)})
     for number in range(1, 200):
         answers.keep(card("a"), {digest(number): (1.0,)})
-        assert answers.find(card("a"), [digest(0)]) == [(0.0,)]
-    kept = answers.find(card("a"), [digest(number) for number in range(200)])
+        assert known(redis, answers, card("a"), [digest(0)]) == [(0.0,)]
+    kept = known(redis, answers, card("a"), [digest(number) for number in range(200)])
     assert sum(one is not None for one in kept) <= 21
 
 
 def test_no_answers_are_kept_when_none_are_wanted(redis):
     answers = Answers(redis, 0, "float32")
     answers.keep(card("a"), {digest(1): (1.0,)})
-    assert answers.find(card("a"), [digest(1)]) == [None]
+    assert known(redis, answers, card("a"), [digest(1)]) == [None]
 
 
 def parsed(size: int) -> Parsed:

@@ -60,7 +60,8 @@ local function end_job(id, status, error, t)
   redis.call('ZADD', 'mp:ended', ms(t + tonumber(ttl) * 1000), id)
   redis.call('HINCRBY', 'mp:metrics', 'jobs_ended:' .. status, 1)
   if answer then
-    redis.call('RPUSH', 'mp:answers:' .. answer, id)
+    -- The whole record: whoever waits for it need not come back for it.
+    redis.call('RPUSH', 'mp:answers:' .. answer, cjson.encode({ id, redis.call('HGETALL', key) }))
     redis.call('EXPIRE', 'mp:answers:' .. answer, 60)
   end
   if not parent or redis.call('EXISTS', record(parent)) == 0 then return end
@@ -99,4 +100,36 @@ local function status_for(id, attempt, worker)
   local status, last, claimed = unpack(redis.call('HMGET', record(id), 'status', 'attempt', 'worker'))
   if last == attempt and claimed == worker then return status end
   return nil
+end
+
+-- Answers in the older generation that are asked for move to the newer one. Hits and misses are counted here, so
+-- that they are told as soon as the answer is.
+local function find_answers(name, asked)
+  local cache = 'mp:cache:' .. name
+  local found = redis.call('HMGET', cache .. ':new', unpack(asked))
+  local hits = 0
+  for place, digest in ipairs(asked) do
+    if not found[place] then
+      local old = redis.call('HGET', cache .. ':old', digest)
+      if old then
+        found[place] = old
+        redis.call('HSET', cache .. ':new', digest, old)
+      end
+    end
+    if found[place] then hits = hits + 1 end
+  end
+  if hits > 0 then redis.call('HINCRBY', 'mp:metrics', 'answers_hits', hits) end
+  if hits < #asked then redis.call('HINCRBY', 'mp:metrics', 'answers_misses', #asked - hits) end
+  return found, hits
+end
+
+-- Pushing an entry twice changes nothing.
+local function push_entry(model, owner, seq, edges, losses, lives, ttl, content)
+  local ref = owner .. '|' .. seq
+  if not redis.call('SET', 'mp:entry:' .. ref, content, 'NX', 'PX', ttl) then return 0 end
+  local item = table.concat({ ref, edges, losses, lives }, '|')
+  redis.call('SADD', 'mp:lanes', model)
+  -- One token stands for a lane with entries, however many: a worker that comes takes many at once.
+  if redis.call('RPUSH', 'mp:lane:' .. model, item) == 1 then redis.call('RPUSH', 'mp:lane-tokens', model) end
+  return 1
 end
