@@ -81,6 +81,8 @@ def _pymatgen(text: str) -> Structure | None:
 def _agreement(own: Read | InputError, other: Structure | None) -> str:
     if isinstance(own, InputError) or other is None:
         return f"we: {getattr(own, 'code', 'read')}, pymatgen: {'read' if other else 'refused'}"
+    if _overlapping(other):
+        return "pymatgen keeps images of one site apart"
     if len(own.numbers) != len(other) or not other.is_ordered:
         return "other sites"
     numbers = [site.specie.Z for site in other]
@@ -93,6 +95,11 @@ def _agreement(own: Read | InputError, other: Structure | None) -> str:
         if np.abs(apart - np.rint(apart)).max() < 1e-6:
             return "equal"
     return "same sites in another order" if _same_set(own, other) else "other sites"
+
+
+def _overlapping(other: Structure) -> bool:
+    distances = other.distance_matrix + np.eye(len(other))
+    return bool(distances.min() < 0.15)
 
 
 def _same_set(own: Read, other: Structure) -> bool:
