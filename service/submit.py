@@ -85,10 +85,9 @@ async def submit(house: House, met: Meeting, what: Submission) -> None:
         await asyncio.to_thread(what.upload.keep, sync=True)
     # When this fails, the call may have been carried out all the same: then the job runs, unknown to
     # its sender, and its files go with its record; else they go as soon as the broker can tell.
-    house.watch.doubtful.add(new.id)
-    async with reaching():
-        accepted = await house.jobs.submit(new)
-    house.watch.doubtful.discard(new.id)
+    with house.watch.doubting(new.id):
+        async with reaching():
+            accepted = await house.jobs.submit(new)
     if not accepted:
         house.files.remove(what.upload.job)
         raise Problem("queue_full", "As many jobs wait as may.")

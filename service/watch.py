@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from service.problems import Problem
 from service.reach import away, reaching
@@ -13,6 +15,7 @@ from workers.jobs import AsyncJobs, Health
 PAUSE_S = 1.0
 FRESH_S = 0.5
 NOW_S = 0.05
+DOUBT_S = 30.0
 RECENT_S = 15.0  # a worker that restarts is back within this time
 
 log = logging.getLogger("matprop.service")
@@ -24,7 +27,8 @@ class Watch:
     def __init__(self, jobs: AsyncJobs, files: Files) -> None:
         self.jobs = jobs
         self.files = files
-        self.doubtful: set[str] = set()  # submitted, but the broker's answer did not come
+        # Submitted, but the broker's answer did not come (yet), and since when.
+        self.doubtful: dict[str, float] = {}
         self.health: Health | None = None
         self._at = float("-inf")
         self._seen: dict[Queue, float] = {}
@@ -75,14 +79,26 @@ class Watch:
     def _recent(self, queue: Queue) -> bool:
         return time.monotonic() - self._seen.get(queue, float("-inf")) <= RECENT_S
 
+    @contextmanager
+    def doubting(self, job: str) -> Iterator[None]:
+        """Around the order of a job: when it fails, whether the job was recorded is found out later."""
+        self.doubtful[job] = time.monotonic()
+        yield
+        self.doubtful.pop(job, None)
+
     async def _settle_doubts(self) -> None:
-        """Files whose job was not recorded after all are removed."""
-        for job in list(self.doubtful):
+        """Files whose job was not recorded after all are removed.
+
+        A broker that hung may still find the order in its socket: so not before it had the time.
+        """
+        for job, since in list(self.doubtful.items()):
+            if time.monotonic() - since < DOUBT_S:
+                continue
             async with reaching():
                 recorded = await self.jobs.get(job) is not None
             if not recorded:
                 self.files.remove(job)
-            self.doubtful.discard(job)
+            self.doubtful.pop(job, None)
 
     def _note(self, *, away: bool) -> None:
         if away != self._away:

@@ -181,10 +181,9 @@ async def retry_job(job: str, house: TheHouse, who: Predictor) -> Response:
         raise Problem(
             "conflict", "The upload of this job is gone.", hint="Send it again."
         ) from None
-    house.watch.doubtful.add(new)
-    async with reaching():
-        accepted = await house.jobs.retry(job, new)
-    house.watch.doubtful.discard(new)
+    with house.watch.doubting(new):
+        async with reaching():
+            accepted = await house.jobs.retry(job, new)
     if not accepted:
         house.files.remove(new)
         raise Problem("queue_full", "As many jobs wait as may.")

@@ -5,6 +5,7 @@ import base64
 import json
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -222,12 +223,23 @@ def opened(settings: ServiceSettings, queues: tuple[Queue, ...] = tuple(Queue)) 
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx2.Client(base_url=url, timeout=30) as client:
+            seen_alive(settings, queues)
             yield Door(settings, server, url, client, worker, loops[0])
     finally:
         server.should_exit = True
         worker.stop.set()
         working.join()
         serving.join()
+
+
+def seen_alive(settings: ServiceSettings, queues: tuple[Queue, ...]) -> None:
+    """Wait until the broker knows of the worker: until then predictions are refused."""
+    jobs = Jobs(connect(settings), JobLimits.of(settings))
+    deadline = time.monotonic() + 20
+    while not all(jobs.health().workers.get(queue) for queue in queues):
+        assert time.monotonic() < deadline, "the worker was never seen"
+        time.sleep(0.01)
+    jobs.redis.close()
 
 
 @pytest.fixture
