@@ -1,71 +1,72 @@
-"""Neighbours that share a face of the Voronoi cells and are near enough for a bond."""
+"""Neighbours that share a face of the Voronoi cells and are near enough for a bond.
+
+A site's Voronoi cell is cut by the planes half-way to its neighbours v. In the dual, each plane is the point
+2 v / |v|² and the cell the convex hull of these points: a face is a corner of the hull, and its corners lie
+in the directions of the hull's facets around it. One small hull a site is quick, and as it is made of that
+site's own surroundings only, no choice of cell can change it.
+"""
 
 import numpy as np
-from scipy.spatial import Voronoi, cKDTree
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 
 from models.graphs.elements import cordero_radii
 from models.graphs.nearest import Edges
 from models.structures.cells import Floats
-from models.structures.neighbours import Ints, Surroundings
+from models.structures.neighbours import Ints, Pairs, Surroundings, Wanted
 
 SEARCH = 6.0  # Å
 BOND_SLACK = 0.25  # Å beyond the sum of the covalent radii
-CLUSTER = 9.0  # Å of surroundings, for what lies further out still cuts the faces
+SURROUNDINGS = 9.0  # Å, for what lies further out than a bond still cuts its face
 SMALL_FACE = 0.005 * 4 * np.pi  # faces seen under less come and go with rounding
+# Far corners all around, without which the cell at a surface has no end.
+FRAME = 1000.0 * np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])  # Å
 
 
 def voronoi(around: Surroundings, numbers: Ints) -> Edges:
     """Edges between sites with a common face, within 6 Å and the bond length."""
-    points = around.points(CLUSTER)
-    near = cKDTree(around.centres.T).query(points.position.T, distance_upper_bound=CLUSTER)[0]
-    within = np.isfinite(near)
-    positions, sites = points.position.T[within], points.site[within]  # (M, 3)
-    own = cKDTree(positions).query(around.centres.T)[1]  # (N,) each site's place among the points
-    site_of = np.full(len(positions), -1)
-    site_of[own] = np.arange(len(own))
-
-    cells = Voronoi(np.concatenate([positions, _frame(positions)]))
-    both = np.concatenate([cells.ridge_points, cells.ridge_points[:, ::-1]])
-    ridge = np.tile(np.arange(len(cells.ridge_points)), 2)
-    real = (both < len(positions)).all(1)
-    both, ridge = both[real], ridge[real]
-    distance = np.linalg.norm(positions[both[:, 0]] - positions[both[:, 1]], axis=1)
+    # Everything up to the radius: a neighbour's distance and as much again lies beyond it.
+    pairs = around.near(Wanted(1, SURROUNDINGS, beyond=SURROUNDINGS))
+    neighbour = pairs.points.site[pairs.point]
     radii = np.append(cordero_radii(), np.nan)[numbers]
-    bond = radii[sites[both]].sum(1) + BOND_SLACK
-    bound = (site_of[both[:, 0]] >= 0) & (distance <= SEARCH) & (distance <= bond)
-    both, ridge, distance = both[bound], ridge[bound], distance[bound]
-
-    faces = [cells.ridge_vertices[each] for each in ridge]
-    wide = _solid_angles(cells.vertices, faces, positions[both[:, 0]]) >= SMALL_FACE
-    centre, neighbour, distance = site_of[both[wide, 0]], sites[both[wide, 1]], distance[wide]
-    order = np.lexsort((neighbour, distance, centre))
-    counts = np.bincount(centre, minlength=len(own))
-    return Edges(counts, neighbour[order], distance[order])
+    bond = radii[pairs.centre] + radii[neighbour] + BOND_SLACK
+    near = pairs.distance <= np.minimum(bond, SEARCH)
+    bonds = near & (_solid_angles(around, pairs, near) >= SMALL_FACE)
+    order = np.lexsort((neighbour[bonds], pairs.distance[bonds], pairs.centre[bonds]))
+    counts = np.bincount(pairs.centre[bonds], minlength=len(numbers))
+    return Edges(counts, neighbour[bonds][order], pairs.distance[bonds][order])
 
 
-def _frame(positions: Floats) -> Floats:
-    """Points far outside, without which a sparse cluster has no Voronoi cells."""
-    middle = (positions.max(0) + positions.min(0)) / 2
-    size = np.ptp(positions, axis=0).max() + 50
-    directions = np.array([each for each in np.ndindex(3, 3, 3) if each != (1, 1, 1)]) - 1.0
-    return np.asarray(middle + size * directions)
-
-
-def _solid_angles(vertices: Floats, faces: list[list[int]], eyes: Floats) -> Floats:
-    """What each face covers of its eye's view; a face without end counts as large."""
-    angles = np.full(len(faces), 4 * np.pi)
-    sizes = np.array([0 if -1 in face else len(face) for face in faces], dtype=int)
-    for size in set(sizes.tolist()) - {0}:
-        at = np.flatnonzero(sizes == size)
-        corners = vertices[[faces[each] for each in at]] - eyes[at, None]  # (faces, size, 3)
-        corners /= np.linalg.norm(corners, axis=2, keepdims=True)
-        angles[at] = _fans(corners)
+def _solid_angles(around: Surroundings, pairs: Pairs, wanted: NDArray[np.bool_]) -> Floats:
+    """What the face of each pair covers of its centre's view; only for centres of a wanted pair."""
+    angles = np.zeros(len(pairs.centre))
+    away = (pairs.points.position[:, pairs.point] - around.centres[:, pairs.centre]).T  # (E, 3)
+    starts = np.searchsorted(pairs.centre, np.arange(len(pairs.last) + 1))
+    for centre in np.unique(pairs.centre[wanted]):
+        own = slice(starts[centre], starts[centre + 1])
+        angles[own] = _faces(away[own])
     return angles
 
 
-def _fans(corners: Floats) -> Floats:
-    """Solid angle of polygons on the unit sphere, by Van Oosterom and Strackee's formula a triangle."""
-    first, second, third = corners[:, :1], corners[:, 1:-1], corners[:, 2:]
-    triple = np.abs((first * np.cross(second, third)).sum(2))
-    pairs = (first * second).sum(2) + (second * third).sum(2) + (third * first).sum(2)
-    return np.asarray(2 * np.arctan2(triple, 1 + pairs).sum(1))
+def _faces(away: Floats) -> Floats:
+    """Solid angle of each face of the cell around the origin; 0 where there is none.  # (neighbours,)"""
+    planes = np.concatenate([away, FRAME])
+    hull = ConvexHull(2 * planes / (planes**2).sum(1, keepdims=True))
+    corners = hull.equations[:, :3]  # (facets, 3), unit vectors
+    middle = np.zeros_like(planes)  # of each face, some direction inside it
+    np.add.at(middle, hull.simplices, corners[:, None])
+    middle /= np.maximum(np.linalg.norm(middle, axis=1, keepdims=True), 1e-300)
+    # Two facets with a common edge are neighbouring corners of the faces at both ends of that edge.
+    facet, opposite = np.nonzero(hull.neighbors > np.arange(len(corners))[:, None])
+    one, other = corners[facet], corners[hull.neighbors[facet, opposite]]
+    ends = np.stack([hull.simplices[facet, (opposite + step) % 3] for step in (1, 2)])
+    angles = np.zeros(len(planes))
+    np.add.at(angles, ends, _triangles(middle[ends], one, other))
+    return angles[: len(away)]
+
+
+def _triangles(first: Floats, second: Floats, third: Floats) -> Floats:
+    """Solid angle of triangles on the unit sphere, by Van Oosterom and Strackee's formula."""
+    triple = np.abs((first * np.cross(second, third)).sum(-1))
+    pairs = (first * second).sum(-1) + (second * third).sum(-1) + (third * first).sum(-1)
+    return np.asarray(2 * np.arctan2(triple, 1 + pairs))

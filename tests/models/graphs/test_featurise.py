@@ -158,23 +158,6 @@ def test_an_element_beyond_the_table_is_refused(make: Callable[..., Structure]) 
         featurise(make([4, 4, 4], [118], [[0, 0, 0]]), SHELL)
 
 
-def test_voronoi_neighbours_of_rock_salt_are_its_six_bonds(make: Callable[..., Structure]) -> None:
-    half = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
-    other = [[0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
-    salt = make([5.64] * 3, [11] * 4 + [17] * 4, half + other)
-
-    graph = featurise(salt, VORONOI)
-
-    assert (graph.counts == 6).all()
-    np.testing.assert_allclose(graph.distance, 2.82, atol=1e-5)
-
-
-def test_voronoi_keeps_faces_only_within_a_bond(crystals: list[Structure]) -> None:
-    graph = featurise(crystals[3], VORONOI)  # graphite: three bonds in the layer, none across
-
-    assert (graph.counts == 3).all()
-
-
 def test_packed_is_unpacked_again(crystals: list[Structure]) -> None:
     for settings in (SHELL, RELEASED):
         graph = featurise(crystals[0], settings)

@@ -8,7 +8,12 @@ pytestmark = pytest.mark.skipif(
     neighbours.compiled is None, reason="built without a C compiler: there is no second search"
 )
 
-WANTED = (Wanted(12, 8.0, stretch=1.15), Wanted(12, 8.0, beyond=1e-3), Wanted(30, 4.0))
+WANTED = (
+    Wanted(12, 8.0, stretch=1.15),
+    Wanted(12, 8.0, beyond=1e-3),
+    Wanted(30, 4.0),
+    Wanted(1, 9.0, beyond=9.0),
+)
 
 
 def cells() -> list[tuple[str, np.ndarray, np.ndarray]]:
