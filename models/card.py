@@ -1,9 +1,9 @@
 """What lies beside the weights: all that is needed to use, trust and repeat a model."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.settings import Frozen, GraphSettings, NetworkSettings
 
@@ -17,8 +17,10 @@ class Target(Frozen):
         description="The property's name, for example `formation-energy-per-atom`."
     )
     unit: str = Field(description="Its unit, spelled out; `1` when it has none.")
-    mean: float = Field(0.0, description="The normaliser: value = mean + std × output.")
-    std: float = Field(1.0, gt=0)
+    mean: float = Field(
+        0.0, allow_inf_nan=False, description="The normaliser: value = mean + std × output."
+    )
+    std: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
 class TrainingRecord(Frozen):
@@ -51,7 +53,7 @@ class Card(Frozen):
     targets: tuple[Target, ...] = Field(min_length=1)
     classes: tuple[str, ...] | None = Field(
         None,
-        description="Names of the classes; the answer of a classifier is the probability of the last one.",
+        description="Names of a classifier's two classes; its answer is the probability of the last one.",
     )
     graph: GraphSettings
     network: NetworkSettings
@@ -70,6 +72,15 @@ class Card(Frozen):
     notes: tuple[str, ...] = Field((), description="What a user of this model should know.")
     weights_sha256: str
     created_at: datetime
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        classifies = self.network.task == "classification"
+        if len(self.targets) != (1 if classifies else self.network.outputs):
+            raise ValueError("the targets are not as many as the network answers")
+        if self.classes is not None and not (classifies and len(self.classes) == 2):
+            raise ValueError("a classifier has two classes, other models none")
+        return self
 
     @property
     def id(self) -> str:

@@ -34,9 +34,8 @@ Rows = NDArray[np.float64]
 class Answer:
     """What a model says of one crystal."""
 
-    values: tuple[
-        float, ...
-    ]  # one a target of the card; a classifier: probability of its last class
+    # One a target of the card; of a classifier the probability of its last class.
+    values: tuple[float, ...]
     features: list[float] | None = None  # the pooled vector, before any layer after the pooling
     contributions: list[list[float]] | None = None  # [site][target]; the sites' sum is the value
     error: ModelError | None = None  # no values then
@@ -126,7 +125,9 @@ class Resident:
             output = self._network(collate(graphs).to(self.device))
             values = self._denormalised(output)
             pooled = output.features.float().cpu().tolist() if features else None
-            scalars = None if output.sites is None or not sites else _numbers(output.sites)
+            # A probability is no sum over sites: classifiers have no contributions.
+            told = output.sites if sites and not self._classifies else None
+            scalars = None if told is None else _numbers(told)
         starts = np.cumsum([0, *(graph.n_sites for graph in graphs)])
         return [
             self._one(
@@ -146,9 +147,13 @@ class Resident:
         return Answer(tuple(values.tolist()), features, contributions)
 
     def _denormalised(self, output: Output) -> Rows:
-        if self.card.network.task == "classification":
+        if self._classifies:
             return _numbers(output.values.double().softmax(1))[:, -1:]
         return _numbers(output.values) * self._std + self._mean
+
+    @property
+    def _classifies(self) -> bool:
+        return self.card.network.task == "classification"
 
     @property
     def _mean(self) -> Rows:

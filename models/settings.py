@@ -3,9 +3,9 @@
 import hashlib
 from enum import StrEnum
 from functools import cache
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -95,8 +95,19 @@ class NetworkSettings(Frozen):
         "regression", description="What is learned."
     )
     outputs: int = Field(
-        1, ge=1, le=64, description="Numbers that leave the network: targets, or classes."
+        1,
+        ge=1,
+        le=64,
+        description="Numbers that leave the network: one a target; of a classifier two, no and yes.",
     )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.edge_stop <= self.edge_start:
+            raise ValueError("edge_stop must lie beyond edge_start")
+        if self.task == "classification" and self.outputs != 2:
+            raise ValueError("a classifier has 2 outputs, no and yes")
+        return self
 
 
 class TrainingSettings(Frozen):

@@ -7,7 +7,7 @@ import torch
 
 from models.card import Card, Target
 from models.errors import DamagedModel, OutOfMemory
-from models.graphs.collate import Batch
+from models.graphs.collate import Batch, collate
 from models.graphs.elements import table_sha256
 from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
@@ -20,17 +20,19 @@ from models.structures.structure import Structure
 CPU = torch.device("cpu")
 
 
+GAP = Target(property="band-gap", unit="eV", mean=2.5, std=1.5)
+MODULUS = Target(property="bulk-modulus", unit="GPa", mean=100, std=40)
+METAL = Target(property="metal-probability", unit="probability")
+
+
 def card(network: NetworkSettings) -> Card:
     classifies = network.task == "classification"
-    target = Target(property="band-gap", unit="eV", mean=2.5, std=1.5)
     return Card(
         name="test",
         version=1,
         title="A test",
         origin="trained",
-        targets=(
-            Target(property="metal-probability", unit="probability") if classifies else target,
-        ),
+        targets=(METAL,) if classifies else (GAP, MODULUS)[: network.outputs],
         classes=("no", "yes") if classifies else None,
         graph=GraphSettings(),
         network=network,
@@ -87,6 +89,20 @@ def test_site_contributions_sum_to_the_value(graphs: list[Graph]) -> None:
         assert sum(each[0] for each in answer.contributions) == pytest.approx(answer.values[0])
 
 
+@pytest.mark.parametrize("readout", ["mean", "full", "linear"])
+def test_each_of_several_targets_has_its_own_normaliser(graphs: list[Graph], readout: str) -> None:
+    model = resident(readout=readout, outputs=2)
+    raw = model._network(collate(graphs[:3])).values.double().numpy()
+
+    answers = model.answer(graphs[:3], sites=True)
+
+    wanted = raw * [1.5, 40] + [2.5, 100]
+    np.testing.assert_allclose([answer.values for answer in answers], wanted, rtol=1e-6)
+    if readout == "linear":
+        sums = [np.sum(answer.contributions, axis=0) for answer in answers]
+        np.testing.assert_allclose(sums, wanted, rtol=1e-6)
+
+
 def test_only_a_linear_readout_has_contributions(graphs: list[Graph]) -> None:
     answer = resident(readout="mean").answer(graphs[:1], sites=True, features=True)[0]
 
@@ -99,6 +115,12 @@ def test_a_classifier_answers_with_the_probability_of_its_last_class(graphs: lis
     answers = resident(task="classification", outputs=2).answer(graphs)
 
     assert all(0 < answer.values[0] < 1 for answer in answers)
+
+
+def test_a_probability_is_no_sum_over_sites(graphs: list[Graph]) -> None:
+    model = resident(task="classification", outputs=2, readout="linear")
+
+    assert model.answer(graphs[:1], sites=True)[0].contributions is None
 
 
 def test_batches_are_cut_by_edges(graphs: list[Graph]) -> None:

@@ -39,7 +39,7 @@ def card(name: str, *, seen: tuple[int, ...] | None = None, targets: int = 1) ->
         origin="trained",
         targets=tuple(Target(property=f"p{number}", unit="eV") for number in range(targets)),
         graph=GraphSettings(),
-        network=NetworkSettings(),
+        network=NetworkSettings(outputs=targets),
         elements_sha256="0" * 64,
         elements_seen=seen,
         weights_sha256="0" * 64,
