@@ -20,17 +20,17 @@ class Unreachable(ServiceError):  # noqa: N818 (an error by its base)
     """
 
 
-class UnreadableInput(ServiceError):  # noqa: N818
+class UnreadableInput(ServiceError):
     """Something given to `predict` that is neither a file, a text nor a structure."""
 
 
-class JobFailed(ServiceError):  # noqa: N818
+class JobFailed(ServiceError):
     """The job ended without an answer; `problem` is the service's word on it."""
 
     def __init__(self, job: str, status: str, problem: Mapping[str, Any] | None) -> None:
         self.problem = dict(problem or {})
-        why = self.problem.get("detail") or "no reason was given"
-        super().__init__(f"job {job} {status}: {why}", jobs=(job,))
+        why = self.problem.get("detail")
+        super().__init__(f"job {job}: {status}" + (f", {why}" if why else ""), jobs=(job,))
         self.code = str(self.problem.get("code", "internal"))
         self.hint = self.problem.get("hint")
 
@@ -39,7 +39,7 @@ class JobCancelled(JobFailed):
     """Somebody cancelled the job."""
 
 
-class Problem(ServiceError):  # noqa: N818
+class Problem(ServiceError):
     """The service's refusal, as it came (RFC 9457)."""
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ class Problem(ServiceError):  # noqa: N818
     def __str__(self) -> str:
         first = self.errors[0] if self.errors else {}
         expected = self.body.get("expected") or first.get("expected")
-        lines = [f"{self.detail} [{self.code}]"]
+        lines = [f"{self.detail} [{self.code}]" if "code" in self.body else self.detail]
         lines += [f"Expected: {expected}"] if expected else []
         lines += [self.hint] if self.hint else []
         return "\n".join(lines)

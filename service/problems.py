@@ -34,6 +34,30 @@ STATUS: dict[type[errors.MatpropError], int] = {
     errors.WorkLost: 500,
 }
 
+# What helps against each, where the error itself has no better hint.
+CURES: dict[str, str] = {
+    "invalid_input": "The detail says what it can be.",
+    "empty_input": "Send a file that holds a structure.",
+    "unknown_format": "Send CIF, POSCAR, extxyz, pymatgen JSON, OPTIMADE JSON, or an archive of these.",
+    "unreadable_structure": "Compare the named place of the file with what is expected there; "
+    "if it is of another kind than it looks, say so by `format`.",
+    "bad_archive": "Pack the files again, as a plain zip or tar.",
+    "too_large": "Send less at once; /v1/limits has the bounds.",
+    "parser_limit": "Send a simpler file of the same crystal, for example its primitive cell.",
+    "disordered_structure": "Send an ordered structure, or `disorder=majority`.",
+    "unknown_element": "Put in the symbol of a real element.",
+    "impossible_geometry": "Check the cell (lengths in Å, angles in degrees) and the coordinates.",
+    "unsupported_element": "Ask a model that was trained with this element.",
+    "isolated_site": "Is this a molecule in an empty box, or are lengths given in another unit than Å?",
+    "bad_checkpoint": "Send the file as the training program wrote it.",
+    "unknown_model": "GET /v1/models lists the models, their versions and their aliases.",
+    "wrong_unit": "Send the unit that is expected, or leave the field out.",
+    "mixed_models": "Ask each family of models in a call of its own.",
+    "damaged_model": "Its files have to be put back by who runs this service.",
+    "out_of_memory": "Send a smaller cell of the same crystal.",
+    "worker_lost": "Send the structures in smaller parts, to find the one that does this.",
+}
+
 # What is wrong with the request itself, or with the moment: code → status, title, what to do about it.
 DOOR: dict[str, tuple[int, str, str]] = {
     "bad_request": (
@@ -146,7 +170,7 @@ def codes() -> dict[str, tuple[int, str, str]]:
         cls.code: (
             status,
             (cls.__doc__ or cls.code).strip().rstrip("."),
-            "The error's own hint says what helps.",
+            CURES[cls.code],
         )
         for cls, status in STATUS.items()
         if cls.code != "internal"
