@@ -13,7 +13,7 @@ class ServiceError(Exception):
         self.jobs = jobs
 
 
-class Unreachable(ServiceError):  # noqa: N818 (an error by its base)
+class Unreachable(ServiceError):
     """No service answers at this address, or the connection broke for too long.
 
     `jobs` names what was accepted before; `Client.resume` picks it up again.

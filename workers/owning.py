@@ -19,7 +19,7 @@ log = logging.getLogger("matprop.jobs")
 Counts = tuple[int, int, int]  # done, failed, total
 
 
-class Stopped(Exception):  # noqa: N818 - no fault, but the way out of a run
+class Stopped(Exception):
     """The run ends here: cancelled, lost to another worker, or given back."""
 
     def __init__(self, beat: Beat) -> None:

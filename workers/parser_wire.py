@@ -11,7 +11,7 @@ MOST_BYTES = 256_000_000  # of one message; a child that sends more has gone mad
 CHUNK = 1 << 18
 
 
-class Closed(Exception):  # noqa: N818 - the end of a conversation is no error of ours
+class Closed(Exception):
     """The other side is gone."""
 
 

@@ -20,7 +20,7 @@ UNABLE = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "NOREPLICAS", "MASTER
 Answer = TypeVar("Answer")
 
 
-class BrokerAway(Exception):  # noqa: N818 - a state of the world, not a fault in the code
+class BrokerAway(Exception):
     """The broker cannot be reached or cannot serve; what was asked may or may not have happened."""
 
 
