@@ -30,20 +30,20 @@ def other(structure: Structure, **changes: object) -> Structure:
     return Structure("other", **(parts | changes))  # type: ignore[arg-type]
 
 
-def test_translation(model: Resident, crystals: list[Structure]) -> None:
+def test_moving_the_origin_changes_no_answer(model: Resident, crystals: list[Structure]) -> None:
     for each in crystals:
         moved = other(each, fractional=each.fractional + np.array([0.123, 5.4, -0.77]))
         assert energy(model, moved) == pytest.approx(energy(model, each), abs=SAME)
 
 
-def test_rotation(model: Resident, crystals: list[Structure]) -> None:
+def test_turning_the_crystal_changes_no_answer(model: Resident, crystals: list[Structure]) -> None:
     turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
     for each in crystals:
         turned = other(each, lattice=each.lattice @ turn)
         assert energy(model, turned) == pytest.approx(energy(model, each), abs=SAME)
 
 
-def test_permutation(model: Resident, crystals: list[Structure]) -> None:
+def test_the_order_of_sites_changes_no_answer(model: Resident, crystals: list[Structure]) -> None:
     chance = np.random.default_rng(1)
     for each in crystals:
         order = chance.permutation(len(each.numbers))
@@ -51,7 +51,7 @@ def test_permutation(model: Resident, crystals: list[Structure]) -> None:
         assert energy(model, mixed) == pytest.approx(energy(model, each), abs=SAME)
 
 
-def test_rounding(model: Resident, crystals: list[Structure]) -> None:
+def test_rounding_changes_no_answer(model: Resident, crystals: list[Structure]) -> None:
     chance = np.random.default_rng(2)
     for each in crystals:
         for _ in range(5):
@@ -60,7 +60,7 @@ def test_rounding(model: Resident, crystals: list[Structure]) -> None:
             assert energy(model, rough) == pytest.approx(energy(model, each), abs=SAME)
 
 
-def test_supercells(
+def test_a_supercell_has_the_answer_of_its_cell(
     model: Resident,
     crystals: list[Structure],
     supercell: Callable[[Structure, tuple[int, int, int]], Structure],
@@ -71,7 +71,9 @@ def test_supercells(
             assert large == pytest.approx(energy(model, each), abs=SAME)
 
 
-def test_another_cell_of_the_same_lattice(model: Resident, crystals: list[Structure]) -> None:
+def test_another_cell_of_the_same_lattice_has_the_same_answer(
+    model: Resident, crystals: list[Structure]
+) -> None:
     whole = np.array([[1, 1, 0], [0, 1, -1], [0, 0, 1]])
     for each in crystals:
         cell = other(
@@ -112,6 +114,7 @@ def test_the_card_tells_all(model: Resident) -> None:
     assert card.training is not None
     assert card.training.licence == "CC BY 4.0"
     assert "Jain" in (card.training.citation or "")
+    assert any("chosen by the error of the validation rows" in note for note in card.notes)
     assert card.metrics["test"]["mae"] < 0.1 < card.baselines["mean of the training rows"]["mae"]
 
 
