@@ -12,6 +12,8 @@ from service.validation import invalid
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
+KINDS = {type(None): "empty or null", list: "an array", str: "a text", bool: "true or false"}
+
 
 def gathered(fields: Sequence[tuple[str, str]], lists: Collection[str]) -> dict[str, Any]:
     """Each field once; the list ones repeated or separated by commas; empty ones are not there."""
@@ -50,8 +52,13 @@ def parsed(schema: type[Schema], raw: bytes) -> Schema:
 
 def checked(schema: type[Schema], body: Any) -> Schema:
     """What was sent as its schema; raises `Problem` naming every fault."""
-    if isinstance(body, dict):
-        refuse_unknown("field", body, schema.model_fields)
+    if not isinstance(body, dict):
+        raise Problem(
+            "invalid_field",
+            f"The body is {KINDS.get(type(body), 'a number')}, not a JSON object.",
+            hint=f"Its fields are {', '.join(schema.model_fields)}.",
+        )
+    refuse_unknown("field", body, schema.model_fields)
     try:
         return schema.model_validate(body)
     except ValidationError as error:

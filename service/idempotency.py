@@ -26,6 +26,12 @@ return false
 """
 
 
+# Only the claim that made the thing is forgotten, not the one that came after it.
+FORGET = """
+if redis.call('HGET', KEYS[1], 'thing') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One use of a key; `first` says whether it was the first."""
@@ -41,6 +47,7 @@ class Idempotency:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._begin = redis.register_script(BEGIN)
+        self._forget = redis.register_script(FORGET)
 
     async def begin(
         self, owner: str, key: str | None, fingerprint: str, thing: str, longest_s: float
@@ -78,7 +85,7 @@ class Idempotency:
         """Nothing was made: the key may be used again."""
         if claim.name is not None:
             async with reaching():
-                await self.redis.delete(claim.name)
+                await self._forget(keys=[claim.name], args=[claim.thing])
 
 
 def fingerprint(kind: str, raw: bytes) -> str:

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +51,13 @@ return {taken, limit, used, redis.call('PTTL', counter)}
 """
 
 
+# Gives structures back, unless the day they were taken on is over.
+REFUND = """
+local counter = 'mp:quota:structures:' .. ARGV[1]
+if tonumber(redis.call('GET', counter) or 0) >= tonumber(ARGV[2]) then redis.call('DECRBY', counter, ARGV[2]) end
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and what they may do."""
@@ -75,7 +84,7 @@ OPEN = (
 )
 
 
-class NoKeys(Exception):  # noqa: N818 — a state, and the reason not to start
+class NoKeys(Exception):
     """The service must not start like this."""
 
 
@@ -105,6 +114,7 @@ class Keys:
             self.required = True
         self._admit = redis.register_script(ADMIT)
         self._charge = redis.register_script(CHARGE)
+        self._refund = redis.register_script(REFUND)
 
     async def stored(self) -> int:
         """How many keys there are."""
@@ -149,16 +159,27 @@ class Keys:
             )
         return admitted(found)
 
-    async def charge(self, caller: Caller, structures: int) -> Caller:
+    @asynccontextmanager
+    async def charged(self, caller: Caller, structures: int) -> AsyncIterator[None]:
+        """A block that costs structures of the day's quota; they are given back when it fails."""
+        if caller.key_id is None or not structures:
+            yield
+            return
+        await self.charge(caller.key_id, structures)
+        try:
+            yield
+        except BaseException:
+            with suppress(Problem):  # the broker is away: so much the day's quota is smaller
+                async with reaching():
+                    await self._refund(args=[caller.key_id, structures])
+            raise
+
+    async def charge(self, key_id: str, structures: int) -> None:
         """Takes the structures from the day's quota; raises `Problem` when they do not fit."""
-        if caller.key_id is None:
-            return caller
         async with reaching():
-            taken, limit, used, left_ms = await self._charge(
-                args=[caller.key_id, structures, DAY_MS]
-            )
+            taken, limit, used, left_ms = await self._charge(args=[key_id, structures, DAY_MS])
         if taken:
-            return caller
+            return
         seconds = max(1, -(-max(0, int(left_ms)) // 1000))
         raise Problem(
             "quota_exceeded",

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
+ASYNCHRONOUS = "respond-async"
 ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?=$|[,;])", re.IGNORECASE)
 
 
@@ -13,6 +14,11 @@ class Patience:
 
     seconds: float
     applied: str | None = None
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the caller wants a job, even if the answer is there already."""
+        return self.applied == ASYNCHRONOUS
 
     @property
     def headers(self) -> dict[str, str]:
@@ -29,5 +35,5 @@ def patience(prefer: str | None, default_s: float, longest_s: float) -> Patience
         seconds = min(float(wait[1]), longest_s)
         return Patience(seconds, f"wait={seconds:g}")
     if ASYNC.search(prefer):
-        return Patience(0.0, "respond-async")
+        return Patience(0.0, ASYNCHRONOUS)
     return Patience(default_s)

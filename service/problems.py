@@ -178,7 +178,7 @@ def codes() -> dict[str, tuple[int, str, str]]:
     return ours | DOOR
 
 
-class Problem(Exception):  # noqa: N818 — RFC 9457 calls it so
+class Problem(Exception):
     """An answer that is an error."""
 
     def __init__(

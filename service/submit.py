@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.house import House
-from service.idempotency import Claim
+from service.idempotency import Claim, fingerprint
 from service.keys import Caller
 from service.middleware import Meeting
 from service.prefer import Patience
@@ -50,11 +50,15 @@ async def run(house: House, met: Meeting, what: Submission, patience: Patience) 
     met.job = job
     ended = house.answers.expect(job)
     try:
-        await house.keys.charge(what.caller, what.charged)
-        await submit(house, met, what)
+        async with house.keys.charged(what.caller, what.charged):
+            await submit(house, met, what)
     except BaseException:
         house.answers.drop(job)
-        await forget(house, what.claim)
+        # In doubt the key stays with the job: sent again, the request finds it, or makes it anew.
+        doubtful = job in house.watch.doubtful
+        await settle(
+            house.idempotency.answered if doubtful else house.idempotency.forget, what.claim
+        )
         raise
     try:
         found = await until_ended(house, job, ended, patience.seconds)
@@ -95,6 +99,21 @@ async def submit(house: House, met: Meeting, what: Submission) -> None:
         house.errands.send(what.kind, what.upload.job)
 
 
+async def claimed(
+    house: House, upload: Upload, kind: Task, *, owner: str, key: str | None, seconds: float
+) -> Claim | Job:
+    """The key's claim for a new job, or the job that the same request has made before."""
+    same = fingerprint(kind, upload.digest.digest())
+    while True:
+        claim = await house.idempotency.begin(owner, key, same, upload.job, seconds)
+        if claim.first:
+            return claim
+        known = await look(house, claim.thing)
+        if known is not None:
+            return known
+        await house.idempotency.forget(claim)  # it was deleted, or never came to be
+
+
 async def until_ended(
     house: House, job: str, ended: asyncio.Future[Job | None], seconds: float
 ) -> Job:
@@ -122,11 +141,6 @@ async def look(house: House, job: str) -> Job | None:
     """The record as it is now."""
     async with reaching():
         return await house.jobs.get(job)
-
-
-async def forget(house: House, claim: Claim) -> None:
-    """The key may be used again; if the broker is away now, it runs out by itself."""
-    await settle(house.idempotency.forget, claim)
 
 
 async def settle(step: Callable[[Claim], Awaitable[Any]], claim: Claim) -> None:

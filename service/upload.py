@@ -149,6 +149,7 @@ class Uploads:
     @asynccontextmanager
     async def _room(self, request: Request) -> AsyncIterator[None]:
         """A place among the large uploads, and room on the disk."""
+        refuse_encoded(request)
         length = request.headers.get("content-length")
         if length is not None and int(length) <= BULK_BYTES:
             yield
@@ -319,6 +320,18 @@ class Intake:
             expected=f"at most {self.shape.largest_file} bytes",
             got=f"{self._size} bytes",
             hint="Send the cell without volumetric data or trajectories, or several structures as a zip archive.",
+        )
+
+
+def refuse_encoded(request: Request) -> None:
+    """Raises `Problem` for a body that was compressed as a whole."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise Problem(
+            "unsupported_media_type",
+            f"The body comes with Content-Encoding {brief(encoding, 40)!r}.",
+            headers={"Accept-Encoding": "identity"},
+            hint="Send the body as it is; files in it may be compressed (.gz, .zst, .zip).",
         )
 
 

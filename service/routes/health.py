@@ -18,6 +18,7 @@ router = APIRouter(tags=["service"])
 PROBE_S = 0.02  # a probe wants to know how it is now
 NEEDED = (Queue.PARSE, Queue.INFER)
 UNFIT = re.compile(r"[^a-zA-Z0-9_]")
+LABELS = {"jobs_ended": "status"}  # what the part after the colon is
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -152,7 +153,7 @@ def counters(found: dict[str, float]) -> list[str]:
         if metric not in seen:
             lines.append(f"# TYPE {metric} counter")
             seen.add(metric)
-        mark = f'{{kind="{UNFIT.sub("_", label)}"}}' if label else ""
+        mark = f'{{{LABELS.get(family, "kind")}="{UNFIT.sub("_", label)}"}}' if label else ""
         lines.append(f"{metric}{mark} {value:g}")
     return lines
 

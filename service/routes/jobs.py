@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from service import events
 from service.dependencies import Predictor, TheHouse
 from service.documented import answer, problems
+from service.house import House
 from service.jobs import made_by, owned
 from service.problems import Problem
 from service.reach import reaching
@@ -95,7 +96,7 @@ def seconds(name: str, when: datetime | None) -> float | None:
 
 def path_of(url: object) -> str:
     """Path and query of an address, so that a proxy's host name does not matter."""
-    parts = getattr(url, "components")  # noqa: B009 — a Starlette URL
+    parts = getattr(url, "components")
     return f"{parts.path}?{parts.query}" if parts.query else str(parts.path)
 
 
@@ -118,9 +119,15 @@ async def get_job(job: str, request: Request, house: TheHouse, who: Predictor) -
     tag = etag(record)
     headers = {"ETag": tag, **NO_STORE}
     known = request.headers.get("if-none-match", "")
-    if known.strip() == "*" or tag in [part.strip() for part in known.split(",")]:
+    # Compared weakly, as RFC 9110 has it: with or without the `W/`.
+    if known.strip() == "*" or opaque(tag) in [opaque(part) for part in known.split(",")]:
         return Response(status_code=304, headers=headers)
     return json(job_view(record, time.time(), await made_by(house, record)), headers=headers)
+
+
+def opaque(tag: str) -> str:
+    """A tag without the mark of a weak one."""
+    return tag.strip().removeprefix("W/")
 
 
 def etag(job: Job) -> str:
@@ -174,23 +181,28 @@ async def retry_job(job: str, house: TheHouse, who: Predictor) -> Response:
     if record.status == "succeeded" and not record.failed:
         raise Problem("conflict", "Nothing in this job failed.")
     new = new_id("job")
-    await house.keys.charge(who, record.total if record.kind is Task.PREDICT else 0)
+    async with house.keys.charged(who, record.total if record.kind is Task.PREDICT else 0):
+        await lent(house, job, new)
+        with house.watch.doubting(new):
+            async with reaching():
+                accepted = await house.jobs.retry(job, new)
+        if not accepted:
+            house.files.remove(new)
+            raise Problem("queue_full", "As many jobs wait as may.")
+    if not record.direct:
+        house.errands.send(record.kind, new)
+    view = job_view(await owned(house, who, new), time.time())
+    return json(view, 202, {"Location": f"/v1/jobs/{new}"})
+
+
+async def lent(house: House, job: str, new: str) -> None:
+    """The upload of a job serves a new one too; raises `Problem` when it is gone."""
     try:
         await asyncio.to_thread(house.files.lend, job, new)
     except FileNotFoundError:
         raise Problem(
             "conflict", "The upload of this job is gone.", hint="Send it again."
         ) from None
-    with house.watch.doubting(new):
-        async with reaching():
-            accepted = await house.jobs.retry(job, new)
-    if not accepted:
-        house.files.remove(new)
-        raise Problem("queue_full", "As many jobs wait as may.")
-    if not record.direct:
-        house.errands.send(record.kind, new)
-    view = job_view(await owned(house, who, new), time.time())
-    return json(view, 202, {"Location": f"/v1/jobs/{new}"})
 
 
 @router.delete(

@@ -16,9 +16,9 @@ from service.dependencies import ModelWriter, TheCaller, TheHouse, TheMeeting
 from service.documented import BODY, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
-from service.idempotency import fingerprint, sane
+from service.idempotency import sane
 from service.jobs import made_by
-from service.prefer import patience
+from service.prefer import Patience, patience
 from service.problems import STATUS, Problem, brief
 from service.routes.keys import SMALL_BYTES, needs_json
 from service.routes.predictions import IdempotencyKey, Prefer
@@ -73,7 +73,7 @@ class ImportFields(BaseModel):
     response_model=None,
     responses={200: answer(ModelList, "The models by name."), **problems("unknown_field")},
 )
-async def list_models(house: TheHouse, who: TheCaller) -> Response:  # noqa: ARG001
+async def list_models(house: TheHouse, who: TheCaller) -> Response:
     """What each one predicts, with the figures of its latest version."""
     names = dict.fromkeys(card.name for card in house.catalogue.list())
     return json({"models": [summary(house, name) for name in names]})
@@ -124,17 +124,16 @@ async def import_model(
     job = new_id("job")
     async with house.uploads.open(job) as upload:
         order = await ordered(request, house, upload)
-        same = fingerprint("import", upload.digest.digest())
-        claim = await house.idempotency.begin(who.owner, key, same, job, wish.seconds)
-        if claim.first:
-            what = submit.Submission(Task.IMPORT, order, upload, who, claim, total=1)
-            record = await submit.run(house, met, what, wish)
-            return await told(house, record, wish.headers)
-    known = await submit.look(house, claim.thing)
-    if known is None:
-        raise Problem("conflict", "The job that this Idempotency-Key made was deleted.")
-    met.headers["Idempotent-Replayed"] = "true"
-    return await told(house, known, {})
+        claim = await submit.claimed(
+            house, upload, Task.IMPORT, owner=who.owner, key=key, seconds=wish.seconds
+        )
+        if isinstance(claim, Job):
+            met.job = claim.id
+            met.headers["Idempotent-Replayed"] = "true"
+            return await told(house, claim, Patience(0.0))
+        what = submit.Submission(Task.IMPORT, order, upload, who, claim, total=1)
+        record = await submit.run(house, met, what, wish)
+    return await told(house, record, wish)
 
 
 async def ordered(request: Request, house: House, upload: Upload) -> ImportOrder:
@@ -179,7 +178,7 @@ def described(fields: ImportFields) -> tuple[str | None, str | None]:
     return name, check_unit(name, unit)
 
 
-async def told(house: House, job: Job, headers: dict[str, str]) -> Response:
+async def told(house: House, job: Job, wish: Patience) -> Response:
     """The answer to the request that made the job."""
     links = {
         "self": f"/v1/jobs/{job.id}",
@@ -187,8 +186,8 @@ async def told(house: House, job: Job, headers: dict[str, str]) -> Response:
         "events": f"/v1/jobs/{job.id}/events",
     }
     view: dict[str, Any] = {"job": job.id, "status": job.status, "model": None, "links": links}
-    if not job.status.ended:
-        return json(view, 202, {"Location": links["job"], "Retry-After": "1", **headers})
+    if not job.status.ended or wish.asynchronous:
+        return json(view, 202, {"Location": links["job"], "Retry-After": "1", **wish.headers})
     if job.status != "succeeded":
         refuse(job)
     name = await made_by(house, job)
@@ -196,7 +195,7 @@ async def told(house: House, job: Job, headers: dict[str, str]) -> Response:
         raise Problem("conflict", "The result of this import is gone.", job=job.id)
     view["model"] = version_view(house, house.catalogue.get(name)[0])
     links["model"] = view["model"]["links"]["self"]
-    return json(view, 201, {"Location": links["model"], **headers})
+    return json(view, 201, {"Location": links["model"], **wish.headers})
 
 
 def refuse(job: Job) -> None:
@@ -219,7 +218,7 @@ def refuse(job: Job) -> None:
     response_model=None,
     responses={200: answer(FamilyList, "The families."), **problems("unknown_field")},
 )
-async def list_families(who: TheCaller) -> Response:  # noqa: ARG001
+async def list_families(who: TheCaller) -> Response:
     """With the schema of what can be set in each."""
     return json({"families": [family_view(name) for name in FAMILIES]})
 
@@ -234,7 +233,7 @@ async def list_families(who: TheCaller) -> Response:  # noqa: ARG001
         **problems("unknown_family", "unknown_field"),
     },
 )
-async def get_family(family: str, who: TheCaller) -> Response:  # noqa: ARG001
+async def get_family(family: str, who: TheCaller) -> Response:
     """Each setting with its meaning, its default and its bounds."""
     if family not in FAMILIES:
         raise Problem(
@@ -254,7 +253,7 @@ async def get_family(family: str, who: TheCaller) -> Response:  # noqa: ARG001
         **problems("unknown_model", "unknown_field", "invalid_field"),
     },
 )
-async def get_model(name: Name, house: TheHouse, who: TheCaller) -> Response:  # noqa: ARG001
+async def get_model(name: Name, house: TheHouse, who: TheCaller) -> Response:
     """`name@3` and `name@alias` are understood too and show the version alone."""
     base, at, _ = name.partition("@")
     if at:
@@ -277,7 +276,7 @@ async def get_version(
     name: Name,
     version: Annotated[int, Path(ge=1, le=999_999_999, description="Number of the version.")],
     house: TheHouse,
-    who: TheCaller,  # noqa: ARG001
+    who: TheCaller,
 ) -> Response:
     """Versions never change."""
     return json(one_version(house, f"{name}@{version}"))
@@ -302,7 +301,7 @@ async def set_alias(
         str, Path(pattern=ALIAS_NAME, description="Name of the alias.", examples=["prod"])
     ],
     house: TheHouse,
-    who: ModelWriter,  # noqa: ARG001
+    who: ModelWriter,
 ) -> Response:
     """From now on `name@alias` means this version; jobs that are under way keep theirs."""
     needs_json(request)
@@ -322,12 +321,12 @@ async def set_alias(
         **problems("unknown_model", "unknown_field", "invalid_field"),
     },
 )
-async def drop_alias(name: Name, alias: Alias, house: TheHouse, who: ModelWriter) -> Response:  # noqa: ARG001
+async def drop_alias(name: Name, alias: Alias, house: TheHouse, who: ModelWriter) -> Response:
     """The version it stood for stays."""
     known = house.catalogue.aliases(name)
     if alias not in known:
         there = ", ".join(sorted(known)) or "none"
-        raise UnknownModel(f"model {name} has no alias {brief(alias, 60)!r}", expected=there)
+        raise UnknownModel(f"The model {name} has no alias {brief(alias, 60)!r}.", expected=there)
     await asyncio.to_thread(house.catalogue.drop_alias, name, alias)
     return Response(status_code=204)
 

@@ -15,7 +15,7 @@ from service.dependencies import Predictor, TheHouse
 from service.documented import BODY, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
-from service.idempotency import fingerprint, sane
+from service.idempotency import sane
 from service.jobs import owned
 from service.middleware import Meeting
 from service.multipart import shown_name
@@ -134,15 +134,11 @@ async def predict(
     async with house.uploads.open(job) as upload:
         options = await received(request, house, upload)
         order, models = ordered(house, options)
-        while True:
-            same = fingerprint("predict", upload.digest.digest())
-            claim = await house.idempotency.begin(who.owner, key, same, job, wish.seconds)
-            if claim.first:
-                break
-            known = await submit.look(house, claim.thing)
-            if known is not None:
-                return await replay(house, met, known)
-            await submit.forget(house, claim)  # what it made was deleted
+        claim = await submit.claimed(
+            house, upload, Task.PREDICT, owner=who.owner, key=key, seconds=wish.seconds
+        )
+        if isinstance(claim, Job):
+            return await replay(house, met, claim)
         what = submit.Submission(
             kind=Task.PREDICT,
             order=order,
@@ -278,10 +274,12 @@ def ordered(house: House, options: Options) -> tuple[PredictOrder, tuple[str, ..
 
 async def told(house: House, job: Job, wish: Patience) -> Response:
     """The answer to the request that made the job."""
-    if not job.status.ended:
+    records = results.Records([])
+    if job.status.ended:
+        records = await page(house, job, None, FIRST_PAGE)
+    if not job.status.ended or wish.asynchronous:
         headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": "1", **wish.headers}
-        return json(prediction_view(job, results.Records([])), 202, headers)
-    records = await page(house, job, None, FIRST_PAGE)
+        return json(prediction_view(job, records), 202, headers)
     if job.failed and job.failed >= job.done:
         refuse_hopeless(job, records)
     return json(prediction_view(job, records), 200, wish.headers)

@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from workers.jobs import BrokerAway
+
 GOOD = ("NaCl.cif", b"good")
 BAD = ("broken.cif", b"bad")
 ADMIN = "an-admin-key-of-some-length"
@@ -111,3 +113,46 @@ def test_a_key_is_made_once_and_its_secret_shown_once(open_door: Any) -> None:
         )
         assert first["id"] == second["id"]
         assert second["key"] is None
+
+
+def test_a_request_that_found_no_place_frees_its_key(open_door: Any) -> None:
+    with open_door(max_queued_jobs=1) as door:
+        door.worker.sleep()
+        door.predict(GOOD, Prefer="respond-async")
+        full = door.predict(GOOD, Idempotency_Key="k")
+        assert full.json()["code"] == "queue_full"
+        door.worker.wake()
+        assert door.predict(BAD, Idempotency_Key="k").json()["code"] != "idempotency_mismatch"
+
+
+def test_in_doubt_the_key_leads_to_the_job_that_was_made(own_broker: Any, open_door: Any) -> None:
+    with open_door(redis_url=own_broker.url) as door:
+        door.predict(GOOD)
+        house = door.server.house
+        submit = house.jobs.submit
+
+        async def half_done(new: Any) -> bool:
+            await submit(new)
+            raise BrokerAway("the answer got lost")
+
+        house.jobs.submit = half_done
+        lost = door.predict(GOOD, Idempotency_Key="k")
+        assert (lost.status_code, lost.json()["code"]) == (503, "broker_unavailable")
+        house.jobs.submit = submit
+        again = door.predict(GOOD, Idempotency_Key="k")
+        assert again.headers["idempotent-replayed"] == "true"
+        assert len(door.worker.seen) == 2
+
+
+def test_an_import_whose_job_was_deleted_is_done_anew(door: Any) -> None:
+    def post() -> httpx2.Response:
+        form = {"file": ("x.pth.tar", b"bad"), "name": (None, "again")}
+        answer: httpx2.Response = door.client.post(
+            "/v1/models", files=form, headers={"Idempotency-Key": "same-7"}
+        )
+        return answer
+
+    first = post().json()["job"]
+    assert post().json()["job"] == first
+    door.client.delete(f"/v1/jobs/{first}")
+    assert post().json()["job"] != first

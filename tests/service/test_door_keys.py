@@ -102,6 +102,18 @@ def test_structures_beyond_the_quota_are_refused(kept: Any) -> None:
     assert not list(kept.settings.state.glob("uploads/*/.*"))
 
 
+def test_what_was_not_taken_on_costs_no_quota(open_door: Any) -> None:
+    with open_door(admin_key=ADMIN, max_queued_jobs=1) as door:
+        key = made(door, structures_per_day=2)["key"]
+        door.worker.sleep()
+        assert predict(door, key, Prefer="respond-async").status_code == 202
+        refused(predict(door, key), 503, "queue_full")
+        door.worker.wake()
+        while predict(door, key).status_code == 503:
+            pass
+        refused(predict(door, key), 429, "quota_exceeded")
+
+
 def test_a_scope_is_needed(kept: Any) -> None:
     key = made(kept, scopes=["predict"])["key"]
     refused(kept.client.get("/v1/keys", headers=auth(key)), 403, "forbidden")

@@ -224,6 +224,34 @@ def test_respond_async_answers_at_once_with_the_job(door: Any) -> None:
     assert answer.headers["location"] == answer.json()["links"]["job"]
 
 
+def test_respond_async_gets_a_job_even_if_it_has_ended(door: Any) -> None:
+    house = door.server.house
+    wait = house.answers.wait
+
+    async def patient(job: str, future: Any, _: float) -> Any:
+        return await wait(job, future, 20)
+
+    house.answers.wait = patient
+    answer = door.predict(BAD, Prefer="respond-async")
+    house.answers.wait = wait
+    assert (answer.status_code, answer.json()["status"]) == (202, "succeeded")
+    assert answer.json()["records"][0]["status"] == "failed"
+
+
+def test_a_compressed_body_is_refused_by_its_name(door: Any) -> None:
+    answer = door.predict(GOOD, Content_Encoding="gzip")
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "gzip" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "1", '"x"', ""])
+def test_json_that_is_no_object_is_told_what_it_is(door: Any, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = door.client.post("/v1/predictions", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
+    assert "not a JSON object" in answer.json()["detail"]
+
+
 def test_a_wait_that_is_too_short_ends_in_202(open_door: Any) -> None:
     with open_door() as door:
         door.worker.sleep()

@@ -183,3 +183,15 @@ def test_every_error_of_ours_has_a_status() -> None:
     assert ours <= set(STATUS)
     assert all(400 <= STATUS[cls] < 500 for cls in descendants(InputError))
     assert {cls.code for cls in ours} <= set(CODES)
+
+
+def test_ended_jobs_are_counted_by_status(door: Any) -> None:
+    door.predict(GOOD)
+    while not (figures := door.client.get("/metrics").text).count("matprop_jobs_ended_total{"):
+        pass
+    assert 'matprop_jobs_ended_total{status="succeeded"}' in figures
+
+
+@pytest.mark.parametrize("code", sorted(cls.code for cls in STATUS))
+def test_every_error_says_what_helps(code: str) -> None:
+    assert CODES[code][2].endswith((".", "?"))
