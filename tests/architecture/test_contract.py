@@ -4,11 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.problems import STATUS
-from service.settings import ServiceSettings
-
 from models.errors import InputError, MatpropError, ModelError, error_classes
 from models.settings import GraphSettings, NetworkSettings
+from service.problems import STATUS
+from service.settings import ServiceSettings
 from workers.contract import ORDER_OF, QUEUE_OF, Task
 from workers.settings import WorkerSettings
 
