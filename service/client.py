@@ -71,7 +71,7 @@ class Client:
         model: str | Sequence[str] | None = None,
         *,
         models: Sequence[str] = (),
-        include: Iterable[str] = (),
+        include: str | Iterable[str] = (),
         disorder: str = "refuse",
         primitive: bool = False,
         format: str | None = None,  # noqa: A002 (the name it has everywhere)
@@ -88,7 +88,7 @@ class Client:
         sources = sources_of(structures)
         form = {
             "model": named,
-            "include": sorted({str(one) for one in include}),
+            "include": sorted({include} if isinstance(include, str) else set(include)),
             "disorder": disorder,
             "primitive": "true" if primitive else "false",
         }
@@ -238,6 +238,8 @@ class Call:
         """All records. Raises the first fault, after cancelling what still runs."""
         if not chunks:
             return Records()
+        if self.progress is not None:
+            self.progress(Progress(0, self.total, 0))
         try:
             with ThreadPoolExecutor(IN_FLIGHT, "matprop") as pool:
                 calls = [
@@ -267,7 +269,7 @@ class Call:
             records = self.follower.records(body["job"], lambda now: self.tell(number, now))
         names = places([record.name for record in records], chunk)
         for record, name in zip(records, names, strict=True):
-            record.name = name
+            record.rename(name)
         failed = sum(record.status == "failed" for record in records)
         self.tell(number, Progress(len(records), len(records), failed))
         self.jobs.pop(number, None)

@@ -39,7 +39,7 @@ class Source:
 
 def sources_of(given: Any) -> list[Source]:
     """Everything given, in order; one thing alone is taken as a list of one."""
-    things = [given] if is_single(given) else given
+    things = [given] if is_single(given) or not isinstance(given, Iterable) else given
     found: list[Source] = []
     for thing in things:
         found.extend(sources_of_one(thing, len(found)))
@@ -55,22 +55,23 @@ def is_single(given: Any) -> bool:
 
 def sources_of_one(thing: Any, number: int) -> Iterator[Source]:
     """One thing can be a folder of many."""
+    unnamed = f"structure-{number + 1}"
     if isinstance(thing, tuple) and len(thing) == 2:
         name, content = thing
         for source in sources_of_one(content, number):
             yield Source(str(name), source.content)
-    elif isinstance(thing, os.PathLike) or (isinstance(thing, str) and "\n" not in thing):
+    elif isinstance(thing, os.PathLike) or (isinstance(thing, str) and is_path(thing)):
         yield from sources_of_path(Path(thing))
     elif isinstance(thing, str):
-        yield Source(f"structure-{number + 1}", thing.encode())
+        yield Source(unnamed, thing.encode())
     elif isinstance(thing, bytes):
-        yield Source(f"structure-{number + 1}", thing)
+        yield Source(unnamed, thing)
     elif isinstance(thing, dict):
-        yield Source(f"structure-{number + 1}.json", json.dumps(thing).encode())
+        yield Source(f"{unnamed}.json", json.dumps(thing).encode())
     elif is_pymatgen(thing):
-        yield Source(f"{thing.composition.reduced_formula}.json", from_pymatgen(thing))
+        yield Source(thing.composition.reduced_formula or unnamed, from_pymatgen(thing))
     elif is_ase(thing):
-        yield Source(f"{thing.get_chemical_formula()}.extxyz", from_ase(thing))
+        yield Source(thing.get_chemical_formula("metal") or unnamed, from_ase(thing))
     elif is_pymatgen(getattr(thing, "structure", None)):  # an entry that holds a structure
         yield from sources_of_one(thing.structure, number)
     else:
@@ -97,6 +98,13 @@ def is_structure_file(path: Path) -> bool:
     """By name only, for folders."""
     known = path.name.lower().endswith(SUFFIXES) or path.name.startswith(BARE_NAMES)
     return known and not path.name.startswith(".") and path.is_file()
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is a path and not the content of a file; an empty one is no folder's name."""
+    if not text.strip():
+        raise UnreadableInput("an empty text is neither a path nor a structure")
+    return "\n" not in text and "\r" not in text
 
 
 def is_file(text: str) -> bool:

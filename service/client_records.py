@@ -40,6 +40,12 @@ class Record(RecordView):
         """The unit of that number."""
         return self.prediction(of).unit
 
+    def rename(self, name: str) -> None:
+        """Tell the structure by the caller's path instead of the file's name alone."""
+        if self.error is not None and self.error.file == self.name:
+            self.error.file = name
+        self.name = name
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON would have it."""
         return self.model_dump(mode="json", exclude_none=True)

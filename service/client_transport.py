@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from service.client_errors import Problem, Unreachable, problem_of
+from service.client_errors import Problem, ServiceError, Unreachable, problem_of
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 AGAIN = frozenset({429, 502, 503, 504})
@@ -40,7 +40,7 @@ class Transport:
         self._answered = False
         headers = {"User-Agent": "matprop-client"}
         if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
+            headers["Authorization"] = f"Bearer {checked_key(self.key)}"
         self.http = httpx2.Client(
             base_url=self.url,
             headers=headers,
@@ -127,8 +127,25 @@ class Transport:
 
 
 def address(url: str) -> str:
-    """An address people type, made whole."""
-    return (url if "://" in url else f"http://{url}").rstrip("/")
+    """An address people type, made whole. Raises ServiceError."""
+    whole = (url if "://" in url else f"http://{url}").rstrip("/")
+    try:
+        parts = httpx2.URL(whole)
+    except (httpx2.InvalidURL, ValueError):
+        parts = httpx2.URL("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise ServiceError(
+            f"{url!r} is no address of a service; one looks like {DEFAULT_URL} "
+            "(MATPROP_URL sets it)"
+        )
+    return whole
+
+
+def checked_key(key: str) -> str:
+    """A key that fits into a header. Raises ServiceError."""
+    if key.isascii() and key.isprintable():
+        return key
+    raise ServiceError("the key holds signs that no key has (MATPROP_KEY sets it)")
 
 
 def is_loopback(url: str) -> bool:

@@ -2,17 +2,23 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli import show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from service.schemas.job import JobView
 
+TOLD = frozenset({"status", "done", "total", "failed", "attempt"})
+
 app = typer.Typer(help="List, follow and cancel jobs.", invoke_without_command=True)
-JobId = Annotated[str, typer.Argument(help="For example job_01JD3Q5T8Z6M4W2K7N9V1X3B5C.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="For example job_01JD3Q5T8Z6M4W2K7N9V1X3B5C.")
+]
 
 
 @app.callback()
@@ -33,6 +39,9 @@ def list_jobs(
 
     with Client() as client:
         found = client.jobs(limit=limit, status=status, label=label)
+    if not found:
+        print("no jobs", file=sys.stderr)
+        return
     head = ("job", "kind", "status", "done", "created", "models", "label")
     print(show.table(head, [row_of(one) for one in found]), end="")
 
@@ -62,15 +71,29 @@ def watch_job(job: JobId) -> None:
 
     with Client() as client:
         for event in client.events(job):
-            told = ", ".join(
-                f"{key} {value}" for key, value in event.data.items() if value is not None
-            )
-            print(f"{event.kind}: {told}", flush=True)
+            print(line_of(event.data), flush=True)
         ended = client.job(job)
     if ended.status != "succeeded":
         if ended.error:
             print(f"{ended.error.detail} [{ended.error.code}]", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def line_of(event: "Mapping[str, Any]") -> str:
+    """An event in words: how far, and in which state."""
+    words = [str(event["status"])] if event.get("status") else []
+    if event.get("total") is not None:
+        words.append(f"{event.get('done', 0)} of {event['total']}")
+    if event.get("failed"):
+        words.append(f"{event['failed']} failed")
+    if (event.get("attempt") or 0) > 1:
+        words.append(f"attempt {event['attempt']}")
+    words += [
+        f"{key} {value}"
+        for key, value in event.items()
+        if key not in TOLD and value is not None and not isinstance(value, dict)
+    ]
+    return ", ".join(words)
 
 
 @app.command("results")
@@ -98,4 +121,4 @@ def cancel_job(job: JobId) -> None:
     from service.client import Client
 
     with Client() as client:
-        print(f"{job} is {client.cancel(job).status}")
+        print(f"{job}: {client.cancel(job).status}")

@@ -19,7 +19,7 @@ def new_key() -> None:
 
 @app.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="Who or what it is for.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what it is for.")],
     scope: Annotated[
         list[str] | None, typer.Option(help="`predict`, `train`, `models:write`, `admin`; repeat.")
     ] = None,
@@ -46,13 +46,23 @@ def list_keys() -> None:
 
     with Client() as client:
         found = client.keys()
-    rows = [(one.id, one.name, one.owner, " ".join(one.scopes)) for one in found]
-    print(show.table(("id", "name", "owner", "scopes"), rows), end="")
+    rows = [
+        (
+            one.id,
+            one.name,
+            " ".join(one.scopes),
+            str(one.requests_per_minute),
+            str(one.structures_per_day),
+        )
+        for one in found
+    ]
+    head = ("id", "name", "scopes", "requests/minute", "structures/day")
+    print(show.table(head, rows, right=(3, 4)), end="")
 
 
 @app.command("revoke")
 def revoke_key(
-    key: Annotated[str, typer.Argument(help="Its id, from `matprop keys list`.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, from `matprop keys list`.")],
 ) -> None:
     """Let a key end."""
     from service.client import Client

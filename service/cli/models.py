@@ -33,42 +33,47 @@ def list_models(as_json: AsJson = False) -> None:
     for one in found:
         aliases = ", ".join(f"@{alias} = {version}" for alias, version in one.aliases.items())
         answers = ", ".join(f"{what['property']} in {what['unit']}" for what in one.properties)
-        rows.append(
-            (one.name, str(one.latest), answers, test_error(one.metrics), one.origin, aliases)
-        )
+        unit = one.properties[0]["unit"] if len(one.properties) == 1 else ""
+        error = test_error(one.metrics, unit)
+        rows.append((one.name, str(one.latest), answers, error, one.origin, aliases))
     print(
         show.table(("model", "version", "predicts", "test error", "origin", "aliases"), rows),
         end="",
     )
 
 
-def test_error(metrics: dict[str, dict[str, float]]) -> str:
-    """The first figure of the test part."""
+def test_error(metrics: dict[str, dict[str, float]], unit: str) -> str:
+    """The first figure of the test part; the mean absolute error has the property's unit."""
     figures = metrics.get("test") or {}
-    name = "mae" if "mae" in figures else next(iter(figures), None)
+    if "mae" in figures:
+        return f"mae {show.number(figures['mae'])} {unit}".rstrip()
+    name = next(iter(figures), None)
     return f"{name} {show.number(figures[name])}" if name else ""
 
 
 @app.command("show")
 def show_model(
-    name: Annotated[str, typer.Argument(help="`name`, `name@3` or `name@alias`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="`name`, `name@3` or `name@alias`.")],
 ) -> None:
     """A model's card: what it predicts, how it was made, how good it is."""
-    from service.client import Client
+    from service.client import Client, ServiceError
 
     with Client() as client:
         found = client.model(name.partition("@")[0])
     wanted = name.partition("@")[2]
     versions = [one for one in found.items if wanted in ("", str(one.version), *one.aliases)]
     if not versions:
-        there = ", ".join(one.id for one in found.items)
-        raise typer.BadParameter(f"no version {wanted!r} of {found.name}; there are: {there}")
+        there = ", ".join(name for one in found.items for name in (one.id, *one.aliases))
+        raise ServiceError(f"{found.name} has no version {wanted!r}; there are: {there}")
     print(json.dumps(versions[0].card.model_dump(mode="json"), indent=2, ensure_ascii=False))
 
 
 @app.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The checkpoint.")],
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="The checkpoint."),
+    ],
     *,
     name: Annotated[
         str, typer.Option(help="Name of the model; an existing one gets a new version.")
@@ -98,9 +103,9 @@ def import_model(
 
 @app.command("alias")
 def alias_model(
-    name: Annotated[str, typer.Argument(help="The model.")],
-    alias: Annotated[str, typer.Argument(help="For example `prod`.")],
-    version: Annotated[int, typer.Argument(help="The version it is to mean.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="For example `prod`.")],
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version it is to mean.")],
 ) -> None:
     """Let `NAME@ALIAS` mean a version."""
     from service.client import Client

@@ -17,7 +17,8 @@ def predict(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Structure files, folders, archives or patterns; `-` reads one from stdin."
+            metavar="FILES...",
+            help="Structure files, folders, archives or patterns; `-` reads one from stdin.",
         ),
     ],
     *,
@@ -42,6 +43,9 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write to a file: .json, .jsonl or .csv.")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="A word to find the jobs by: `matprop jobs list --label`.")
+    ] = None,
 ) -> None:
     """Predict properties of crystal structures.
 
@@ -59,6 +63,7 @@ def predict(
             disorder=disorder,
             primitive=primitive,
             format=kind,
+            label=label,
             progress=progress if len(given) > 1 else None,
         )
     finish(records, form, out)
@@ -74,6 +79,8 @@ def finish(records: "Records", form: str, out: Path | None) -> None:
 
 def expanded(file: str) -> list[Any]:
     """A pattern that the shell left alone, stdin, or the path itself."""
+    if not file:
+        raise typer.BadParameter("one of the names is empty", param_hint="FILES")
     if file == "-":
         return [("stdin", sys.stdin.buffer.read())]
     if not Path(file).exists() and any(sign in file for sign in "*?["):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +24,20 @@ def chosen_form(*, as_json: bool, as_csv: bool, as_table: bool, out: Path | None
     asked = [name for name, on in (("json", as_json), ("csv", as_csv), ("table", as_table)) if on]
     if len(asked) > 1:
         raise typer.BadParameter(f"choose one of {', '.join('--' + name for name in asked)}")
+    if out is not None and (fault := unwritable(out)):
+        raise typer.BadParameter(f"cannot write {out}: {fault}", param_hint="--out")
     if asked:
         return asked[0]
     return FORM_OF_SUFFIX.get(out.suffix.lower(), "table") if out else "table"
+
+
+def unwritable(out: Path) -> str | None:
+    """Why nothing can be written there; asked before any work is done."""
+    if out.is_dir():
+        return "it is a folder"
+    if not out.parent.is_dir():
+        return f"there is no folder {out.parent}"
+    return None if os.access(out if out.exists() else out.parent, os.W_OK) else "not allowed"
 
 
 def write(records: "Records", form: str, out: Path | None) -> None:
@@ -33,13 +45,9 @@ def write(records: "Records", form: str, out: Path | None) -> None:
     text = FORMS[form](records)
     if out is None:
         sys.stdout.write(text)
-        return
-    try:
+        sys.stdout.flush()
+    else:
         out.write_text(text, "utf-8")
-    except OSError as error:
-        raise typer.BadParameter(
-            f"cannot write {out}: {error.strerror}", param_hint="--out"
-        ) from error
 
 
 def as_json(records: "Records") -> str:
@@ -68,9 +76,9 @@ def as_table(records: "Records") -> str:
         (
             row["name"],
             row["formula"] or "",
-            number(row["value"]) if row["error"] is None else f"failed: {row['error']}",
-            "" if row["unit"] in (None, "1") else row["unit"],
-            row["property"] or "",
+            number(row["value"]) if row["error"] is None else "failed",
+            "" if row["unit"] in (None, "1") or row["error"] else row["unit"],
+            row["error"] or row["property"] or "",
             row["model"] or "",
         )
         for row in records.rows()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from service.cli.jobs import line_of
 from service.cli.main import app
 from service.cli.start import checked, shown
 from workers.machine import alone
@@ -182,6 +183,32 @@ def test_the_ending_of_the_file_tells_its_form(run: Run, tmp_path: Path, ending:
     assert (tmp_path / f"out.{ending}").read_text().startswith(start)
 
 
+@pytest.mark.parametrize("out", ["nowhere/x.csv", "folder"])
+def test_a_file_that_cannot_be_written_is_told_before_any_work(
+    run: Run, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    done = run("predict", "missing.cif", "-m", "fe", "--out", out)
+    assert done.exit_code == 2
+    assert f"cannot write {out}" in done.stderr
+
+
+def test_a_failure_leaves_the_columns_narrow(run: Run) -> None:
+    _, _, line = run("predict", "a.cif", "bad.cif", "-m", "fe").stdout.splitlines()
+    assert line.split() == ["bad.cif", "failed", "unreadable_structure"]
+
+
+def test_an_empty_name_is_not_the_working_folder(run: Run) -> None:
+    assert run("predict", "", "-m", "fe").exit_code == 2
+
+
+def test_an_event_is_told_in_words() -> None:
+    assert line_of({"status": "queued", "attempt": 0}) == "queued"
+    assert line_of({"status": "running", "attempt": 2}) == "running, attempt 2"
+    assert line_of({"done": 5, "total": 9, "failed": 1}) == "5 of 9, 1 failed"
+    assert line_of({"epoch": 3, "loss": 0.5}) == "epoch 3, loss 0.5"
+
+
 def test_two_forms_at_once_are_wrong_usage(run: Run) -> None:
     assert run("predict", "a.cif", "-m", "fe", "--json", "--csv").exit_code == 2
 
@@ -189,7 +216,7 @@ def test_two_forms_at_once_are_wrong_usage(run: Run) -> None:
 def test_models_are_listed_with_what_they_predict(run: Run) -> None:
     told = run("models").stdout
     assert "formation-energy in eV/atom" in told
-    assert "mae 0.0712" in told
+    assert "mae 0.0712 eV/atom" in told
     assert "@prod = 1" in told
 
 

@@ -18,6 +18,7 @@ from service.client_errors import (
     NotFound,
     QuotaExceeded,
     ServerFault,
+    ServiceError,
     Unavailable,
     Unreachable,
 )
@@ -121,6 +122,29 @@ def test_a_call_names_models_and_options() -> None:
     ]
 
 
+def test_one_thing_to_include_needs_no_list() -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.extend(re.findall(r'name="include"\r\n\r\n([^\r]*)', request.content.decode()))
+        return predicting(request)
+
+    client, _ = client_of(handler)
+    client.predict("a\n", "m", include="sites")
+    assert seen == ["sites"]
+
+
+def test_an_error_names_the_file_by_the_callers_path(tmp_path: Path) -> None:
+    bad = record("x.cif", None)
+    bad["error"]["file"] = "x.cif"
+    client, _ = client_of(lambda _: answer([bad]))
+    path = tmp_path / "x.cif"
+    path.write_text("data_x\n")
+    [one] = client.predict(path, "m")
+    assert one.error is not None
+    assert one.error.file == one.name == path.as_posix()
+
+
 def test_many_structures_go_in_several_calls_and_keep_their_order() -> None:
     calls: list[int] = []
 
@@ -197,6 +221,17 @@ def test_without_a_service_the_cure_is_told_soon() -> None:
     assert len(slept) == 1
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://", "foo://x", "http://host:port"])
+def test_what_is_no_address_is_told_at_once(url: str) -> None:
+    with pytest.raises(ServiceError, match="is no address of a service"):
+        Client(url)
+
+
+def test_a_key_that_fits_in_no_header_is_told_at_once() -> None:
+    with pytest.raises(ServiceError, match="MATPROP_KEY"):
+        Client("http://matprop.test", "schlüssel")
+
+
 def test_another_server_at_the_address_is_told() -> None:
     client, _ = client_of(lambda _: httpx2.Response(200, text="<html>"))
     with pytest.raises(Exception, match="not a matprop service"):
@@ -247,7 +282,8 @@ def test_what_is_not_done_in_time_is_waited_for_and_read_page_by_page() -> None:
     client, _ = client_of(handler)
     records = client.predict([("a", "t\n"), ("b", "t\n")], "m", progress=seen.append)
     assert [one.name for one in records] == ["a", "b"]
-    assert [now.done for now in seen] == [0, 1, 2, 2]
+    assert [now.done for now in seen] == [0, 0, 1, 2, 2]
+    assert {now.total for now in seen} == {2}
 
 
 def test_a_failed_job_is_an_exception_with_its_reason() -> None:

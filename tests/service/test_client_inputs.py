@@ -25,7 +25,7 @@ def test_a_pymatgen_structure_is_told_exactly(salt: Structure) -> None:
     salt.translate_sites([0], [1 / 3, 0, 0])
     [source] = sources_of(salt)
     again = Structure.from_dict(json.loads(source.read()))
-    assert source.name == "NaCl.json"
+    assert source.name == "NaCl"
     np.testing.assert_array_equal(again.frac_coords, salt.frac_coords)
     np.testing.assert_array_equal(again.lattice.matrix, salt.lattice.matrix)
     assert again.species == salt.species
@@ -51,7 +51,7 @@ def test_atoms_of_ase_are_told_exactly() -> None:
     atoms = Atoms("NaCl", scaled_positions=[[0, 0, 0], [1 / 3, 0.5, 0.5]], cell=[3, 4, 5], pbc=True)
     [source] = sources_of(atoms)
     again = read(io.StringIO(source.read().decode()), format="extxyz")
-    assert source.name == "ClNa.extxyz"
+    assert source.name == "NaCl"
     assert again.get_chemical_symbols() == ["Na", "Cl"]
     np.testing.assert_array_equal(again.positions, atoms.positions)
     np.testing.assert_array_equal(again.cell[:], atoms.cell[:])
@@ -62,7 +62,7 @@ def test_things_of_all_kinds_keep_their_order(salt: Structure, tmp_path: Path) -
     (tmp_path / "POSCAR").write_text("x\n")
     given = [tmp_path / "POSCAR", "data_x\n", ("mine", salt), b"bytes", salt]
     names = [one.name for one in sources_of(given)]
-    assert names == [f"{tmp_path}/POSCAR", "structure-2", "mine", "structure-4", "NaCl.json"]
+    assert names == [f"{tmp_path}/POSCAR", "structure-2", "mine", "structure-4", "NaCl"]
 
 
 def test_one_thing_alone_is_a_list_of_one(salt: Structure, tmp_path: Path) -> None:
@@ -92,6 +92,22 @@ def test_a_folder_is_its_structure_files(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there_is_told() -> None:
     with pytest.raises(UnreadableInput, match=r"no such file: missing\.cif"):
         sources_of(["missing.cif"])
+
+
+@pytest.mark.parametrize("empty", ["", " ", [""], ("name", "")])
+def test_an_empty_text_is_not_the_working_folder(empty: object) -> None:
+    with pytest.raises(UnreadableInput, match="empty text"):
+        sources_of(empty)
+
+
+@pytest.mark.parametrize("thing", [None, 3, 1.5])
+def test_what_is_no_structure_at_all_is_told(thing: object) -> None:
+    with pytest.raises(UnreadableInput, match="give a path"):
+        sources_of(thing)
+
+
+def test_a_structure_without_a_formula_gets_a_name() -> None:
+    assert [one.name for one in sources_of([Atoms(), Atoms("H")])] == ["structure-1", "H"]
 
 
 def test_a_molecule_is_refused_with_what_can_be_given() -> None:
