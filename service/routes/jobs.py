@@ -96,7 +96,7 @@ def seconds(name: str, when: datetime | None) -> float | None:
 
 def path_of(url: object) -> str:
     """Path and query of an address, so that a proxy's host name does not matter."""
-    parts = getattr(url, "components")
+    parts = getattr(url, "components")  # noqa: B009 — a Starlette URL
     return f"{parts.path}?{parts.query}" if parts.query else str(parts.path)
 
 

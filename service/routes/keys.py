@@ -80,7 +80,7 @@ async def shown(house: House, key_id: str) -> Response:
         **problems("unknown_field"),
     },
 )
-async def list_keys(house: TheHouse, who: Admin) -> Response:
+async def list_keys(house: TheHouse, who: Admin) -> Response:  # noqa: ARG001
     """The oldest first."""
     return json({"keys": [key_view(record) for record in await house.keys.list()]})
 
@@ -96,7 +96,7 @@ async def list_keys(house: TheHouse, who: Admin) -> Response:
         **problems("unknown_key", "unknown_field", "invalid_field"),
     },
 )
-async def revoke_key(key: str, house: TheHouse, who: Admin) -> Response:
+async def revoke_key(key: str, house: TheHouse, who: Admin) -> Response:  # noqa: ARG001
     """At once."""
     if not await house.keys.revoke(key):
         raise Problem("unknown_key", f"There is no key {brief(key, 60)!r}.")

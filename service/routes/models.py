@@ -73,7 +73,7 @@ class ImportFields(BaseModel):
     response_model=None,
     responses={200: answer(ModelList, "The models by name."), **problems("unknown_field")},
 )
-async def list_models(house: TheHouse, who: TheCaller) -> Response:
+async def list_models(house: TheHouse, who: TheCaller) -> Response:  # noqa: ARG001
     """What each one predicts, with the figures of its latest version."""
     names = dict.fromkeys(card.name for card in house.catalogue.list())
     return json({"models": [summary(house, name) for name in names]})
@@ -218,7 +218,7 @@ def refuse(job: Job) -> None:
     response_model=None,
     responses={200: answer(FamilyList, "The families."), **problems("unknown_field")},
 )
-async def list_families(who: TheCaller) -> Response:
+async def list_families(who: TheCaller) -> Response:  # noqa: ARG001
     """With the schema of what can be set in each."""
     return json({"families": [family_view(name) for name in FAMILIES]})
 
@@ -233,7 +233,7 @@ async def list_families(who: TheCaller) -> Response:
         **problems("unknown_family", "unknown_field"),
     },
 )
-async def get_family(family: str, who: TheCaller) -> Response:
+async def get_family(family: str, who: TheCaller) -> Response:  # noqa: ARG001
     """Each setting with its meaning, its default and its bounds."""
     if family not in FAMILIES:
         raise Problem(
@@ -253,7 +253,7 @@ async def get_family(family: str, who: TheCaller) -> Response:
         **problems("unknown_model", "unknown_field", "invalid_field"),
     },
 )
-async def get_model(name: Name, house: TheHouse, who: TheCaller) -> Response:
+async def get_model(name: Name, house: TheHouse, who: TheCaller) -> Response:  # noqa: ARG001
     """`name@3` and `name@alias` are understood too and show the version alone."""
     base, at, _ = name.partition("@")
     if at:
@@ -276,7 +276,7 @@ async def get_version(
     name: Name,
     version: Annotated[int, Path(ge=1, le=999_999_999, description="Number of the version.")],
     house: TheHouse,
-    who: TheCaller,
+    who: TheCaller,  # noqa: ARG001
 ) -> Response:
     """Versions never change."""
     return json(one_version(house, f"{name}@{version}"))
@@ -301,7 +301,7 @@ async def set_alias(
         str, Path(pattern=ALIAS_NAME, description="Name of the alias.", examples=["prod"])
     ],
     house: TheHouse,
-    who: ModelWriter,
+    who: ModelWriter,  # noqa: ARG001
 ) -> Response:
     """From now on `name@alias` means this version; jobs that are under way keep theirs."""
     needs_json(request)
@@ -321,7 +321,7 @@ async def set_alias(
         **problems("unknown_model", "unknown_field", "invalid_field"),
     },
 )
-async def drop_alias(name: Name, alias: Alias, house: TheHouse, who: ModelWriter) -> Response:
+async def drop_alias(name: Name, alias: Alias, house: TheHouse, who: ModelWriter) -> Response:  # noqa: ARG001
     """The version it stood for stays."""
     known = house.catalogue.aliases(name)
     if alias not in known:
