@@ -20,14 +20,17 @@ def compare(
     reference: Callable[[], object],
     ours: Callable[[], object],
     count: int,
+    *,
     rounds: int = 5,
-) -> float:
-    """Print µs a piece of both, and the ratio; returns the ratio."""
+    bar: float | None = None,
+) -> None:
+    """Print µs a piece of both, the ratio, and the least it has to be."""
     ours()  # whatever is only done the first time
     times = [(seconds(reference), seconds(ours)) for _ in range(rounds)]
     ratio = statistics.median(slow / quick for slow, quick in times)
     slow, quick = (statistics.median(each) * 1e6 / count for each in zip(*times, strict=True))
     print(
-        f"{what:44s} reference {slow:9.1f} µs  ours {quick:8.1f} µs  ratio {ratio:6.1f}", flush=True
+        f"{what:44s} reference {slow:9.1f} µs  ours {quick:8.1f} µs  ratio {ratio:6.1f}"
+        + (f"  bar ≥ {bar:g}" if bar else ""),
+        flush=True,
     )
-    return ratio

@@ -1,6 +1,6 @@
 """The published checkpoints over HTTP against the released code's own answers.
 
-python benchmarks/published.py --data DIR      (DIR/upstream-cgcnn as published)
+python -m benchmarks.published --data DIR      (DIR/upstream-cgcnn as published)
 """
 
 import argparse
