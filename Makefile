@@ -1,9 +1,12 @@
-# All of matprop on one machine. Everything lives in .venv and ./state; nothing outside is touched.
+# All of matprop on one machine. Everything lives in .venv and ./state. Outside of them nothing is
+# touched, but for one thing: as root on Debian and Ubuntu, `make` installs with apt-get what is
+# missing of Python's venv, a C compiler and Python's headers.
 #
 #   make up       set up what is missing, start everything, predict once, stay until Ctrl-C
 #   make up PORT=9000 HOST=0.0.0.0 STATE=/data/matprop WORKERS=4
 #   make setup PYTHON=python3.12
-#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu     a small torch, without CUDA
+#   make setup TORCH_INDEX=ADDRESS      torch from another index, for example PyTorch's own for
+#                                       CPUs, whose torch is much smaller
 
 VENV    ?= .venv
 PYTHON  ?=
@@ -30,14 +33,13 @@ help: ## this list
 
 setup: $(READY) ## install everything into .venv (instant when nothing changed)
 
-$(READY): pyproject.toml constraints.txt .ci/venv $(wildcard models/*/*.c)
+$(READY): pyproject.toml constraints.txt .ci/venv .ci/compiler $(wildcard models/*/*.c)
 	@.ci/venv "$(VENV)" "$(PYTHON)"
+	@.ci/compiler "$(BIN)/python"
 	@echo "Installing torch (the largest part; once) …"
 	@$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	@echo "Installing matprop and the rest …"
 	@$(PIP) install -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -c 'import models.structures._near' 2>/dev/null || \
-	  echo "Note: without a C compiler and Python's headers the neighbour search runs in numpy, slower."
 	@touch $(READY)
 	@echo "Ready: $(BIN)/matprop"
 

@@ -1,18 +1,18 @@
 # syntax=docker/dockerfile:1
 # The workers: parsing, inference, training; without FastAPI.
 #   docker build -f docker/worker.Dockerfile -t matprop-worker .
-# For NVIDIA GPUs:
-#   docker build -f docker/worker.Dockerfile -t matprop-worker:cuda --build-arg TORCH_INDEX=https://pypi.org/simple .
+# This torch runs on CPUs and NVIDIA GPUs and is large. Without a GPU, --build-arg TORCH_INDEX=ADDRESS
+# with PyTorch's own index for CPUs makes an image of a fraction of the size.
 
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH=torch==2.13.0
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# For the compiled neighbour search; stays behind in this stage.
+ARG TORCH_INDEX=
+# For the parts in C; stays behind in this stage.
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/matprop
 WORKDIR /source
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/matprop/bin/pip install --disable-pip-version-check --index-url "$TORCH_INDEX" "$TORCH"
+    /opt/matprop/bin/pip install --disable-pip-version-check ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$TORCH"
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY models models
 COPY workers workers

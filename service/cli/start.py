@@ -97,7 +97,7 @@ def started(
         supervisor.start(programs[0])
         if not supervisor.until(lambda: embedded.answers(broker.url), PATIENCE_S):
             return False
-        say(f"Broker: {broker.program}")
+        say(f"Broker: {named(broker.program)}")
     say("Starting service and workers …")
     for program in programs:
         if program.name != "broker":
@@ -107,6 +107,12 @@ def started(
         return False
     say(f"Ready after {time.monotonic() - began:.1f} s.\n")
     return True
+
+
+def named(program: Path) -> str:
+    """A program in few words: where it is matters only when it is the machine's own."""
+    bundled = program.is_relative_to(sys.prefix)
+    return f"{program.name}, from a Python package" if bundled else str(program)
 
 
 def is_ready(address: str) -> bool:
@@ -130,8 +136,9 @@ def show_first(settings: ServiceSettings) -> None:
     where = "" if address == DEFAULT_URL else f"MATPROP_URL={address} "
     where += "MATPROP_KEY=$MATPROP_ADMIN_KEY " if settings.admin_key else ""
     file = quoted(nearby(example))
+    there = " (set MATPROP_ADMIN_KEY there too)" if settings.admin_key else ""
     say(
-        f"\nIn another terminal:\n\n"
+        f"\nIn another terminal{there}:\n\n"
         f"  curl{key} -F files=@{file} -F model={MODEL} {address}/v1/predictions\n\n"
         f"  {where}{quoted(program())} predict {file} --model {MODEL}\n\n"
         "Ctrl-C ends everything."

@@ -132,3 +132,10 @@ def test_constraints_pin_everything_exactly() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.!]+", pin) for pin in pins)
+
+
+def test_where_packages_come_from_is_the_users_choice() -> None:
+    named = re.compile(r"(index-url|INDEX)\W*https?:", re.IGNORECASE)
+    places = [ROOT / "Makefile", ROOT / "README.md", ROOT / "docker-compose.yml"]
+    places += [*ROOT.glob("docker/*"), *ROOT.glob(".ci/*"), *ROOT.glob("docs/**/*.md")]
+    assert [str(file) for file in places if named.search(file.read_text())] == []
