@@ -4,19 +4,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import BinaryIO, Protocol
 
 from models.card import Card
 from models.catalogue import Catalogue
 from models.errors import EmptyInput, InputError, ModelError, WorkLost, error_classes
-from models.graphs.graph import HEADER
 from models.settings import GraphSettings
 from models.structures.parse import ReadOptions
 from workers import assembly
 from workers.answers import Answers, Values, values_of
 from workers.assembly import Line
+from workers.chunks import Ask, Chunk, edges_of
 from workers.contract import PredictOrder
 from workers.exchange import Found, Work, pack_work, unpack_found
 from workers.files import Files, written
@@ -28,8 +28,6 @@ from workers.pack import PackEntry, read_pack
 from workers.parsed import ParsedCache, source_key
 from workers.parser import Parsed, Source
 
-CHUNK = 64  # graphs of an entry at most
-CHUNK_EDGES = 50_000
 IN_FLIGHT = 24  # entries of one run that may wait for answers; bounds its memory
 KEEP = 256  # answers remembered in one round trip
 GROUP = 64  # sources handed to the reader at once
@@ -50,36 +48,6 @@ class Reader(Protocol):
         self, sources: Iterable[Source], options: ReadOptions, graphs: Sequence[GraphSettings]
     ) -> Iterator[Parsed]:
         """At least one item a source."""
-
-
-@dataclass(slots=True)
-class Ask:
-    """One graph that waits for one model."""
-
-    line: Line
-    digest: str
-    graph: bytes
-
-
-@dataclass(slots=True)
-class Chunk:
-    """What goes to one model in one entry: graphs, and for each who asks for it."""
-
-    place: int
-    groups: dict[str, list[Ask]] = field(default_factory=dict)  # by the structure's digest
-    edges: int = 0
-
-    def add(self, ask: Ask) -> None:
-        """One graph more; equal structures share one."""
-        if ask.digest not in self.groups:
-            self.groups[ask.digest] = []
-            self.edges += edges_of(ask.graph)
-        self.groups[ask.digest].append(ask)
-
-    @property
-    def full(self) -> bool:
-        """Whether it should go."""
-        return len(self.groups) >= CHUNK or self.edges >= CHUNK_EDGES
 
 
 class Predictor:
@@ -283,7 +251,7 @@ class Run:
         card, digests = self.cards[chunk.place], list(chunk.groups)
         cache, content = self.predictor.answers.name(card), self._content(chunk)
         seq, found = self.lanes.ask(
-            cache, digests, card.id, chunk.edges, content, lives=_lives(chunk)
+            cache, digests, card.id, chunk.edges, content, lives=chunk.lives
         )
         if seq is not None:
             self.under_way[seq] = chunk
@@ -305,7 +273,7 @@ class Run:
             chunk.edges,
             self._content(chunk),
             losses=1 if alone else 0,
-            lives=_lives(chunk),
+            lives=chunk.lives,
         )
         self.under_way[seq] = chunk
 
@@ -371,16 +339,6 @@ class Run:
     def _write(self) -> None:
         while self.lines and not self.lines[0].waits:
             self.file.write(assembly.as_bytes(self.lines.popleft()))
-
-
-def _lives(chunk: Chunk) -> int:
-    """A graph by itself may cost a third worker before it is given up; a chunk is taken apart before."""
-    return 3 if len(chunk.groups) == 1 else 2
-
-
-def edges_of(graph: bytes) -> int:
-    """What a packed graph costs."""
-    return int(HEADER.unpack_from(graph)[3])
 
 
 def _from(first: PackEntry, rest: Iterator[PackEntry]) -> Iterator[PackEntry]:

@@ -1,0 +1,49 @@
+"""Graphs on their way to inference: those for one model go together, equal structures once."""
+
+from dataclasses import dataclass, field
+
+from models.graphs.graph import HEADER
+from workers.assembly import Line
+
+CHUNK = 64  # graphs of an entry at most
+CHUNK_EDGES = 50_000
+
+
+@dataclass(slots=True)
+class Ask:
+    """One graph that waits for one model."""
+
+    line: Line
+    digest: str
+    graph: bytes
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What goes to one model in one entry: graphs, and for each who asks for it."""
+
+    place: int
+    groups: dict[str, list[Ask]] = field(default_factory=dict)  # by the structure's digest
+    edges: int = 0
+
+    def add(self, ask: Ask) -> None:
+        """One graph more; equal structures share one."""
+        if ask.digest not in self.groups:
+            self.groups[ask.digest] = []
+            self.edges += edges_of(ask.graph)
+        self.groups[ask.digest].append(ask)
+
+    @property
+    def full(self) -> bool:
+        """Whether it should go."""
+        return len(self.groups) >= CHUNK or self.edges >= CHUNK_EDGES
+
+    @property
+    def lives(self) -> int:
+        """A graph by itself may cost a third worker before it is given up; a chunk is taken apart before."""
+        return 3 if len(self.groups) == 1 else 2
+
+
+def edges_of(graph: bytes) -> int:
+    """What a packed graph costs."""
+    return int(HEADER.unpack_from(graph)[3])
