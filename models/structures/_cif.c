@@ -1,4 +1,4 @@
-/* Two loops of `cif.py` and `checks.py` for ordinary files and cells, compiled.
+/* The short way of `cif_ordinary.py` through an ordinary CIF, compiled.
  *
  * `ordinary` reads the text of a CIF with one block whose values are plain; for anything else it returns
  * None and the caller takes the long way, so it need not understand what it does not like. The text comes
@@ -447,51 +447,8 @@ static PyObject *ordinary(PyObject *self, PyObject *args)
     return result;
 }
 
-/* ---- distances ----------------------------------------------------------------------------------- */
-
-static int well_apart(const double *m, const double *f, const uint8_t *numbers, Py_ssize_t n, double other,
-                      double hydrogen)
-{
-    for (Py_ssize_t i = 0; i < n; i++) {
-        for (Py_ssize_t j = 0; j < i; j++) {
-            double d[3], square = 0;
-            for (int axis = 0; axis < 3; axis++) {
-                d[axis] = f[3 * i + axis] - f[3 * j + axis];
-                d[axis] -= rint(d[axis]);
-            }
-            for (int axis = 0; axis < 3; axis++) {
-                double x = d[0] * m[axis] + d[1] * m[3 + axis] + d[2] * m[6 + axis];
-                square += x * x;
-            }
-            double limit = numbers[i] == 1 || numbers[j] == 1 ? hydrogen : other;
-            if (!(square >= limit * limit))
-                return 0;
-        }
-    }
-    return 1;
-}
-
-static PyObject *apart(PyObject *self, PyObject *args)
-{
-    Py_buffer lattice, fractional, numbers;
-    double other, hydrogen;
-    int result = -1;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*y*dd", &lattice, &fractional, &numbers, &other, &hydrogen))
-        return NULL;
-    if (lattice.len != 72 || fractional.len != 24 * numbers.len)
-        PyErr_SetString(PyExc_ValueError, "expected a 3 x 3 lattice, N x 3 positions and N numbers");
-    else
-        result = well_apart(lattice.buf, fractional.buf, numbers.buf, numbers.len, other, hydrogen);
-    PyBuffer_Release(&lattice);
-    PyBuffer_Release(&fractional);
-    PyBuffer_Release(&numbers);
-    return result < 0 ? NULL : PyBool_FromLong(result);
-}
-
 static PyMethodDef methods[] = {
     {"ordinary", ordinary, METH_VARARGS, "Cell, operations, numbers, coordinates, formula, units, thirds; or None."},
-    {"apart", apart, METH_VARARGS, "Whether no two sites are too near, the nearest image of each considered."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -13,8 +13,3 @@ def ordinary(
     | None
 ):
     """Cell, operations, numbers, coordinates, formula, units, thirds; nothing for an unusual file."""
-
-def apart(
-    lattice: object, fractional: object, numbers: object, other: float, hydrogen: float, /
-) -> bool:
-    """Whether no two sites are too near, the nearest image of each considered."""

@@ -1,8 +1,9 @@
-/* The neighbour search of `neighbours.py` for ordinary cells, compiled.
+/* Two loops over pairs of sites, compiled: the neighbour search of `neighbours.py`, and the look of `checks.py`
+ * for sites that overlap; both for ordinary cells.
  *
- * Every sum runs in the order written there, so that the distances agree to the last bit; it is built without
- * contraction of products and sums for the same reason. Returns None where the cell is too large for the
- * all-pairs search: the caller goes on in Python.
+ * In the search every sum runs in the order written there, so that the distances agree to the last bit; for
+ * the same reason it is built without contraction of products and sums. It returns None where the cell is too
+ * large for the all-pairs search: the caller goes on in Python.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -189,11 +190,13 @@ static PyObject *search(Cell *c, int count, double edge, double stretch, double 
                         Py_ssize_t most)
 {
     Points p = {0};
-    double *distance = NULL, *last = malloc(2 * c->sites * sizeof(double)), *limit = last + c->sites;
+    double *distance = NULL, *last = malloc(2 * c->sites * sizeof(double));
+    if (!last) return PyErr_NoMemory();
+    double *limit = last + c->sites;
     double even = cbrt(3 * (count + 1) * c->volume / (4 * Py_MATH_PI * c->sites));
     double radius = fmin(edge, guess * even * stretch + beyond);
     PyObject *answer = NULL;
-    while (last) {
+    for (;;) {
         int found = find_points(c, radius, most / c->sites, &p);
         if (found == 0) {
             answer = Py_NewRef(Py_None);
@@ -258,8 +261,50 @@ static PyObject *near(PyObject *self, PyObject *args)
     return answer;
 }
 
+/* Whether all pairs are well apart, of each pair the images nearest along the cell vectors considered. */
+static int well_apart(const double *m, const double *f, const uint8_t *numbers, Py_ssize_t n, double other,
+                      double hydrogen)
+{
+    for (Py_ssize_t i = 0; i < n; i++) {
+        for (Py_ssize_t j = 0; j < i; j++) {
+            double d[3], square = 0;
+            for (int axis = 0; axis < 3; axis++) {
+                d[axis] = f[3 * i + axis] - f[3 * j + axis];
+                d[axis] -= rint(d[axis]);
+            }
+            for (int axis = 0; axis < 3; axis++) {
+                double x = d[0] * m[axis] + d[1] * m[3 + axis] + d[2] * m[6 + axis];
+                square += x * x;
+            }
+            double limit = numbers[i] == 1 || numbers[j] == 1 ? hydrogen : other;
+            if (!(square >= limit * limit))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+static PyObject *apart(PyObject *self, PyObject *args)
+{
+    Py_buffer lattice, fractional, numbers;
+    double other, hydrogen;
+    int result = -1;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*y*dd", &lattice, &fractional, &numbers, &other, &hydrogen))
+        return NULL;
+    if (lattice.len != 72 || fractional.len != 24 * numbers.len)
+        PyErr_SetString(PyExc_ValueError, "expected a 3 x 3 lattice, N x 3 positions and N numbers");
+    else
+        result = well_apart(lattice.buf, fractional.buf, numbers.buf, numbers.len, other, hydrogen);
+    PyBuffer_Release(&lattice);
+    PyBuffer_Release(&fractional);
+    PyBuffer_Release(&numbers);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
 static PyMethodDef methods[] = {
     {"near", near, METH_VARARGS, "Centres, sites, positions, distances of all pairs, and the last of each."},
+    {"apart", apart, METH_VARARGS, "Whether no two sites are too near, the nearest image of each considered."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -11,7 +11,7 @@ from models.structures import bounds
 from models.structures.composition import SYMBOLS
 
 try:
-    from models.structures import _cif as compiled
+    from models.structures import _near as compiled
 except ImportError:  # built without a compiler
     compiled = None  # type: ignore[assignment]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from models.structures import checks, cif_ordinary, cif_text
+from models.structures import cif_ordinary, cif_text
 from models.structures.cif import structure
 from models.structures.parse import ReadOptions
 from models.structures.structure import Structure
@@ -91,14 +91,3 @@ def test_numbers_are_read_to_the_last_bit(cif, value):
 )
 def test_what_is_no_plain_number_takes_the_long_way(cif, value):
     assert cif_ordinary.compiled.ordinary(cif(f"Cs1 Cs {value} 0 0").encode(), 4096, 10_000) is None
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_the_compiled_look_at_distances_agrees_with_the_other(seed, monkeypatch):
-    rng = np.random.default_rng(seed)
-    matrix = np.eye(3) * rng.uniform(3, 6, 3) + np.tril(rng.uniform(-2, 2, (3, 3)), -1)
-    fractional, numbers = rng.random((20, 3)), rng.choice([1, 26], 20).astype(np.uint8)
-    thickness = checks.check_cell(matrix, 20)
-    found = checks.closest(matrix, thickness, numbers, fractional)
-    monkeypatch.setattr(checks, "compiled", None)
-    assert checks.closest(matrix, thickness, numbers, fractional) == found

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.structures import neighbours
+from models.structures import checks, neighbours
 from models.structures.neighbours import Pairs, Surroundings, Wanted
 
 pytestmark = pytest.mark.skipif(
@@ -59,3 +59,16 @@ def test_nonsense_is_refused_by_the_compiled_search() -> None:
     assert neighbours.compiled is not None
     with pytest.raises(ValueError, match="expected a 3 x 3 lattice"):
         neighbours.compiled.near(b"12345678", b"", 12, 8.0, 1.0, 0.0, 1.0, 1000)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_compiled_look_at_distances_agrees_with_the_other(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = np.eye(3) * rng.uniform(3, 6, 3) + np.tril(rng.uniform(-2, 2, (3, 3)), -1)
+    fractional, numbers = rng.random((20, 3)), rng.choice([1, 26], 20).astype(np.uint8)
+    thickness = checks.check_cell(matrix, 20)
+    found = checks.closest(matrix, thickness, numbers, fractional)
+    monkeypatch.setattr(checks, "compiled", None)
+    assert checks.closest(matrix, thickness, numbers, fractional) == found
