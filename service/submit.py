@@ -15,11 +15,12 @@ from service.problems import Problem
 from service.reach import reaching
 from service.upload import Upload
 from workers.contract import Order, Task
-from workers.jobs import Job, NewJob
+from workers.jobs import Job, NewJob, Status
 
 # What a parse worker does at once, woken by the submit script itself; the rest goes through Celery.
 DIRECT_FILES = 8
 DIRECT_BYTES = 1_000_000
+LOOK_S = 1.0  # a look that fails costs nothing: the caller is told that the job was accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ async def run(house: House, met: Meeting, what: Submission, patience: Patience) 
     ended = house.answers.expect(job)
     try:
         async with house.keys.charged(what.caller, what.charged):
-            await submit(house, met, what)
+            accepted = await submit(house, met, what)
     except BaseException:
         house.answers.drop(job)
         # In doubt the key stays with the job: sent again, the request finds it, or makes it anew.
@@ -61,13 +62,13 @@ async def run(house: House, met: Meeting, what: Submission, patience: Patience) 
         )
         raise
     try:
-        found = await until_ended(house, job, ended, patience.seconds)
+        found = await until_ended(house, accepted, ended, patience.seconds)
     finally:
         await settle(house.idempotency.answered, what.claim)
     return found
 
 
-async def submit(house: House, met: Meeting, what: Submission) -> None:
+async def submit(house: House, met: Meeting, what: Submission) -> Job:
     """Gives upload and record their places; raises `Problem` when the job was not accepted."""
     new = NewJob(
         id=what.upload.job,
@@ -97,6 +98,25 @@ async def submit(house: House, met: Meeting, what: Submission) -> None:
         raise Problem("queue_full", "As many jobs wait as may.")
     if not what.direct:
         house.errands.send(what.kind, what.upload.job)
+    return as_recorded(new)
+
+
+def as_recorded(new: NewJob) -> Job:
+    """The record of a job that was accepted just now."""
+    return Job(
+        id=new.id,
+        kind=new.kind,
+        status=Status.QUEUED,
+        owner=new.owner,
+        order=new.order,
+        created_at=time.time(),
+        attempt=0,
+        total=new.total,
+        label=new.label,
+        request_id=new.request_id,
+        models=new.models,
+        direct=new.direct,
+    )
 
 
 async def claimed(
@@ -115,9 +135,10 @@ async def claimed(
 
 
 async def until_ended(
-    house: House, job: str, ended: asyncio.Future[Job | None], seconds: float
+    house: House, accepted: Job, ended: asyncio.Future[Job | None], seconds: float
 ) -> Job:
-    """The record, as soon as the job has ended or the time is over."""
+    """The record, as soon as the job has ended, the time is over, or nobody can tell."""
+    job = accepted.id
     deadline = time.monotonic() + seconds
     while True:
         left = deadline - time.monotonic()
@@ -127,8 +148,12 @@ async def until_ended(
         if told is not None:
             return told
         ended = house.answers.expect(job)  # before the look, so that no end falls between
-        async with reaching():
-            record = await house.jobs.get(job)
+        try:
+            async with reaching(LOOK_S):
+                record = await house.jobs.get(job)
+        except Problem:  # the broker has gone, but it had taken the job
+            house.answers.drop(job)
+            return accepted
         if record is None:
             house.answers.drop(job)
             raise Problem("unknown_job", "The job was purged while it was waited for.")

@@ -57,7 +57,8 @@ class Zygote:
 
     def alive(self) -> bool:
         """Whether it can fork."""
-        return self._process.poll() is None
+        # A process that dies lets go of its socket a moment before it can be waited for.
+        return self._control.fileno() >= 0 and self._process.poll() is None
 
     def hang_up(self) -> None:
         """Nothing more will be asked."""
@@ -75,8 +76,13 @@ class Zygote:
         ours, theirs = socket.socketpair()
         with theirs, self._use:
             message = REQUEST.pack(b"F", instead_of, memory_bytes)
-            socket.send_fds(self._control, [message], [theirs.fileno()])
-            return self._answer(), ours
+            try:
+                socket.send_fds(self._control, [message], [theirs.fileno()])
+                return self._answer(), ours
+            except OSError:
+                ours.close()
+                self.hang_up()  # so that the next to ask gets a new one
+                raise
 
     def end(self, pid: int) -> None:
         """Kill a child; no fault when it, or the zygote, is gone already."""

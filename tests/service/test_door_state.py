@@ -2,6 +2,7 @@
 
 import re
 import signal
+import threading
 from functools import partial
 from typing import Any
 
@@ -92,6 +93,27 @@ def test_a_broker_that_hangs_is_given_up_within_five_seconds(
         finally:
             own_broker.process.send_signal(signal.SIGCONT)
         while door.predict(GOOD).status_code == 503:
+            pass
+
+
+def test_who_waits_when_the_broker_hangs_gets_the_job_that_was_accepted(
+    own_broker: Any, open_door: Any
+) -> None:
+    with open_door(redis_url=own_broker.url) as door:
+        door.worker.sleep()
+        answers: list[Any] = []
+        waiting = threading.Thread(target=lambda: answers.append(door.predict(GOOD)))
+        waiting.start()
+        while not door.client.get("/v1/jobs").json()["jobs"]:
+            pass
+        own_broker.process.send_signal(signal.SIGSTOP)
+        try:
+            waiting.join(12)
+            assert (answers[0].status_code, answers[0].json()["status"]) == (202, "queued")
+        finally:
+            own_broker.process.send_signal(signal.SIGCONT)
+        door.worker.wake()
+        while door.client.get(answers[0].headers["location"]).json()["status"] != "succeeded":
             pass
 
 

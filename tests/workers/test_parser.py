@@ -198,6 +198,18 @@ def test_a_lost_zygote_is_replaced_and_nobody_is_blamed(parser):
     assert one(parser, "a.cif", CIF).error is None
 
 
+def test_a_zygote_that_hung_up_but_still_dies_is_replaced_too(parser):
+    assert one(parser, "a.cif", CIF).error is None
+    zygote = Zygote.here()
+    os.kill(zygote.pid, signal.SIGSTOP)  # not dead for whoever asks, but of no use any more
+    zygote.hang_up()
+    os.kill(parser.child, signal.SIGKILL)
+    assert one(parser, "a.cif", CIF).error is None
+    assert Zygote.here() is not zygote
+    os.kill(zygote.pid, signal.SIGKILL)
+    zygote.wait()
+
+
 def test_a_caller_that_goes_away_leaves_a_parser_that_works(parser):
     stream = parser.read([Source(i, "a.cif", None, CIF) for i in range(100)], OPTIONS)
     next(stream)
