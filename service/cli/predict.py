@@ -17,7 +17,7 @@ def predict(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILES...",
+            metavar="FILES",
             help="Structure files, folders, archives or patterns; `-` reads one from stdin.",
         ),
     ],
