@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from models.graphs.symbols import SYMBOLS
+from models.structures.composition import SYMBOLS
 from models.structures.structure import Structure
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from models.card import Card
 from models.errors import ModelError, UnsupportedElement
-from models.graphs.symbols import SYMBOLS
+from models.structures.composition import SYMBOLS
 from workers.exchange import Fault, Found
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import UnsupportedElement
-from models.graphs.symbols import SYMBOLS
+from models.structures.composition import SYMBOLS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Elements by symbol and number, their order, and formulas written as pymatgen writes them."""
+"""Elements by symbol and number, their order, and formulas written as pymatgen writes them; light, for every room."""
 
 from collections import Counter
 from collections.abc import Iterable
