@@ -71,6 +71,12 @@ def test_an_answer_does_not_depend_on_its_company(
         np.testing.assert_allclose(together, alone, rtol=1e-9)
 
 
+def test_numbers_too_small_to_be_quick_are_zero_where_models_compute() -> None:
+    prepare_process()
+
+    assert not (torch.full((64,), 1e-37) * 1e-4).any()
+
+
 def test_answers_come_in_the_order_of_the_graphs(graphs: list[Graph]) -> None:
     model = resident()
 
