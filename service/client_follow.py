@@ -36,7 +36,7 @@ class Follower:
         """Send files once, whatever it takes; an answer of failures only is an answer too."""
         prefer = f"wait={wait_s}" if wait_s else "respond-async"
         headers = {"Prefer": prefer, "Idempotency-Key": str(uuid.uuid4())}
-        files = [(field, (one.name, one.read(), "application/octet-stream")) for one in sources]
+        files = [(field, (one.sent_as, one.read(), "application/octet-stream")) for one in sources]
         try:
             response = self.transport.send(
                 "POST", path, headers=headers, data=form, files=files, answer_s=wait_s + 30.0

@@ -21,6 +21,12 @@ class Source:
 
     name: str
     content: bytes | Path
+    ending: str = ""  # of what was made from an object, whatever its owner calls it
+
+    @property
+    def sent_as(self) -> str:
+        """The file's name on its way; its ending tells the service the kind."""
+        return self.name + self.ending
 
     @property
     def size_bytes(self) -> int:
@@ -30,7 +36,7 @@ class Source:
     @property
     def is_archive(self) -> bool:
         """Whether it holds many structures."""
-        return self.name.lower().endswith(ARCHIVES)
+        return self.sent_as.lower().endswith(ARCHIVES)
 
     def read(self) -> bytes:
         """The content."""
@@ -59,7 +65,7 @@ def sources_of_one(thing: Any, number: int) -> Iterator[Source]:
     if isinstance(thing, tuple) and len(thing) == 2:
         name, content = thing
         for source in sources_of_one(content, number):
-            yield Source(str(name), source.content)
+            yield Source(str(name), source.content, source.ending)
     elif isinstance(thing, os.PathLike) or (isinstance(thing, str) and is_path(thing)):
         yield from sources_of_path(Path(thing))
     elif isinstance(thing, str):
@@ -67,11 +73,11 @@ def sources_of_one(thing: Any, number: int) -> Iterator[Source]:
     elif isinstance(thing, bytes):
         yield Source(unnamed, thing)
     elif isinstance(thing, dict):
-        yield Source(f"{unnamed}.json", json.dumps(thing).encode())
+        yield Source(unnamed, json.dumps(thing).encode(), ".json")
     elif is_pymatgen(thing):
-        yield Source(thing.composition.reduced_formula or unnamed, from_pymatgen(thing))
+        yield Source(thing.composition.reduced_formula or unnamed, from_pymatgen(thing), ".json")
     elif is_ase(thing):
-        yield Source(thing.get_chemical_formula("metal") or unnamed, from_ase(thing))
+        yield Source(thing.get_chemical_formula("metal") or unnamed, from_ase(thing), ".extxyz")
     elif is_pymatgen(getattr(thing, "structure", None)):  # an entry that holds a structure
         yield from sources_of_one(thing.structure, number)
     else:
@@ -200,11 +206,11 @@ def places(shown: Sequence[str], sources: Sequence[Source]) -> list[str]:
 
 def belongs(name: str, source: Source) -> bool:
     """Whether a record's name is of this file."""
-    last = source.name.rpartition("/")[2]
+    last = source.sent_as.rpartition("/")[2]
     return name == last or name.startswith((f"{last}#", f"{last}/"))
 
 
 def with_rest(source: Source, name: str) -> str:
     """The path, and what the record's name has beyond the file's."""
-    last = source.name.rpartition("/")[2]
+    last = source.sent_as.rpartition("/")[2]
     return source.name + name.removeprefix(last) if belongs(name, source) else source.name

@@ -65,6 +65,15 @@ def test_things_of_all_kinds_keep_their_order(salt: Structure, tmp_path: Path) -
     assert names == [f"{tmp_path}/POSCAR", "structure-2", "mine", "structure-4", "NaCl"]
 
 
+@pytest.mark.parametrize("name", ["NaCl.cif", "POSCAR", "x.zip"])
+def test_an_object_may_be_called_after_the_file_it_came_from(salt: Structure, name: str) -> None:
+    pair = [(name, salt), (name, Atoms("H", cell=[3, 3, 3], pbc=True))]
+    sources = sources_of(pair)
+    assert [one.sent_as for one in sources] == [f"{name}.json", f"{name}.extxyz"]
+    assert not any(one.is_archive for one in sources)
+    assert places([f"{name}.json", f"{name}.extxyz"], sources) == [name, name]
+
+
 def test_one_thing_alone_is_a_list_of_one(salt: Structure, tmp_path: Path) -> None:
     path = tmp_path / "a.cif"
     path.write_text("data_a\n")
