@@ -14,7 +14,6 @@ from workers.jobs import AsyncJobs, Health
 
 PAUSE_S = 1.0
 FRESH_S = 0.5
-NOW_S = 0.05
 DOUBT_S = 30.0
 RECENT_S = 15.0  # a worker that restarts is back within this time
 
@@ -49,9 +48,12 @@ class Watch:
 
     async def look(self, fresh_s: float = FRESH_S) -> Health:
         """The state of broker and workers, not older than this; raises `Problem` if away."""
+        oldest = time.monotonic() - fresh_s
         async with self._looking:
-            if self.health is not None and not self._away and time.monotonic() - self._at < fresh_s:
+            # Whoever waited for another's look takes it, if it began late enough.
+            if self.health is not None and not self._away and self._at >= oldest:
                 return self.health
+            began = time.monotonic()
             try:
                 async with reaching():
                     health = await self.jobs.health()
@@ -59,9 +61,9 @@ class Watch:
                 self._note(away=True)
                 raise
             self._note(away=False)
-            now = time.monotonic()
-            self._seen.update({Queue(name): now for name, count in health.workers.items() if count})
-            self.health, self._at = health, now
+            alive = (Queue(name) for name, count in health.workers.items() if count)
+            self._seen.update(dict.fromkeys(alive, began))
+            self.health, self._at = health, began
             return health
 
     async def admit(self, *queues: Queue) -> None:
@@ -71,7 +73,7 @@ class Watch:
         if self.health is None:
             await self.look()
         if not all(self._recent(queue) for queue in queues):
-            await self.look(NOW_S)  # a refusal does not rest on an old look
+            await self.look(0)  # a refusal rests on a look that began after the request came
         for queue in queues:
             if not self._recent(queue):
                 raise Problem("no_worker", f"No {queue} worker is running.")
