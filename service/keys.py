@@ -180,10 +180,14 @@ class Keys:
             taken, limit, used, left_ms = await self._charge(args=[key_id, structures, DAY_MS])
         if taken:
             return
-        seconds = max(1, -(-max(0, int(left_ms)) // 1000))
+        left_ms = (
+            int(left_ms) if int(used) else DAY_MS
+        )  # nothing was taken yet: the day has not begun
+        seconds = max(1, -(-max(0, left_ms) // 1000))
         raise Problem(
             "quota_exceeded",
             f"{structures} structures do not fit into what is left of today's {limit}: {limit - used}.",
+            hint=None if structures <= int(limit) else f"Send at most {limit} at once.",
             headers={
                 "Retry-After": str(seconds),
                 **rate_headers(int(limit), int(used), seconds, DAY_MS),

@@ -115,7 +115,7 @@ def finish_head(message: Message, meeting: Meeting, *, stopping: bool) -> None:
     headers["X-Request-ID"] = meeting.request_id
     headers["X-Content-Type-Options"] = "nosniff"
     for name, value in meeting.headers.items():
-        headers[name] = value
+        headers.setdefault(name, value)  # a refusal knows better which quota it is about
     if stopping:
         headers["Connection"] = "close"
     message["headers"] = headers.raw

@@ -37,7 +37,7 @@ STATUS: dict[type[errors.MatpropError], int] = {
 # What helps against each, where the error itself has no better hint.
 CURES: dict[str, str] = {
     "invalid_input": "The detail says what it can be.",
-    "empty_input": "Send a file that holds a structure.",
+    "empty_input": "Send a file that holds something.",
     "unknown_format": "Send CIF, POSCAR, extxyz, pymatgen JSON, OPTIMADE JSON, or an archive of these.",
     "unreadable_structure": "Compare the named place of the file with what is expected there; "
     "if it is of another kind than it looks, say so by `format`.",

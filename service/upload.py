@@ -339,7 +339,9 @@ def too_many(most: int) -> Problem:
     """More files than one call may have."""
     return Problem(
         "too_many_files",
-        f"One call takes {most:,} files.",
+        f"One call takes {most:,} files." if most > 1 else "One call takes one file.",
         expected=f"at most {most} files",
-        hint="Send them as one zip archive, or in several calls.",
+        hint="Send them as one zip archive, or in several calls."
+        if most > 1
+        else "Send one a call.",
     )

@@ -5,7 +5,14 @@ from pathlib import Path
 
 from models.card import Card
 from models.catalogue import CARD, RELEASED, Catalogue, register
-from models.errors import BadCheckpoint, EmptyInput, InputError, MatpropError, ModelError
+from models.errors import (
+    BadCheckpoint,
+    EmptyInput,
+    InputError,
+    MatpropError,
+    ModelError,
+    UnknownModel,
+)
 from workers import limited
 from workers.contract import ImportOrder
 from workers.files import Files, written
@@ -38,7 +45,7 @@ class Importer:
                 limited.run(self.module, arguments, self.bounds, hold.check), staged, entry.name
             )
             hold.tell((0, 0, 1))  # the last look before what cannot be taken back
-            card = self._earlier(claim, card) or register(self.files.models(), staged, card)
+            card = self._earlier(claim, card) or self._register(staged, card, entry.name)
         with written(self.files.result(claim.id), str(claim.attempt)) as result:
             line = {"model": card.id, "name": card.name, "version": card.version}
             result.write(json.dumps(line).encode() + b"\n")
@@ -59,6 +66,25 @@ class Importer:
         if not entries or not entries[0].data:
             raise EmptyInput("The call holds no checkpoint.")
         return entries[0]
+
+    def _register(self, staged: Path, card: Card, file_name: str) -> Card:
+        """The next version; one that answers with something else than those before it needs its own name."""
+        try:
+            known = Catalogue((RELEASED, self.files.models())).get(card.name)[0]
+        except UnknownModel:
+            return register(self.files.models(), staged, card)
+        before, now = (
+            [f"{one.property} in {one.unit}" for one in model.targets] for model in (known, card)
+        )
+        if before != now:
+            raise InputError(
+                f"{known.id} predicts {', '.join(before)}; this checkpoint predicts {', '.join(now)}.",
+                file=file_name,
+                expected=", ".join(before),
+                got=", ".join(now),
+                hint="Versions of a model predict the same; give this one a name of its own.",
+            )
+        return register(self.files.models(), staged, card)
 
     def _earlier(self, claim: Claim, card: Card) -> Card | None:
         """The version that a lost attempt of this job has registered already."""

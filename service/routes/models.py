@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card
 from models.catalogue import check_name
-from models.errors import MatpropError, UnknownModel
+from models.errors import InputError, MatpropError, UnknownModel
 from models.properties import PROPERTIES, check_unit, default_unit, property_name
 from models.settings import GraphSettings, NetworkSettings
 from service import submit
@@ -47,6 +47,7 @@ FAMILIES: dict[str, tuple[str, dict[str, type[BaseModel]]]] = {
         {"graph": GraphSettings, "network": NetworkSettings},
     )
 }
+RESERVED = frozenset({"families"})  # what else there is under /v1/models
 IMPORT_FIELDS = frozenset(ImportForm.model_fields) - {"file"}
 Name = Annotated[
     str, Path(max_length=64, description="Name of the model.", examples=["formation-energy"])
@@ -152,6 +153,9 @@ async def ordered(request: Request, house: House, upload: Upload) -> ImportOrder
         raise Problem("missing_field", "No checkpoint was sent.", pointer="file",
                       hint="With curl: -F file=@model.pth.tar")  # fmt: skip
     check_name(fields.name)
+    if fields.name in RESERVED:
+        raise InputError(f"{fields.name!r} is the name of something else.", got=fields.name,
+                         hint="Give the model another name.")  # fmt: skip
     name, unit = described(fields)
     return ImportOrder(
         name=fields.name,

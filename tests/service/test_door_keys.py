@@ -102,6 +102,19 @@ def test_structures_beyond_the_quota_are_refused(kept: Any) -> None:
     assert not list(kept.settings.state.glob("uploads/*/.*"))
 
 
+def test_more_structures_than_a_days_quota_are_told_so(kept: Any) -> None:
+    key = made(kept, structures_per_day=1)["key"]
+    two = [("files", ("a.cif", b"good"))] * 2
+    answer = kept.client.post(
+        "/v1/predictions", files=two, data={"model": "tested"}, headers=auth(key)
+    )
+    refused(answer, 429, "quota_exceeded")
+    assert answer.headers["ratelimit-limit"] == "1"
+    assert int(answer.headers["retry-after"]) > 3_600
+    assert "at most 1" in answer.json()["hint"]
+    assert predict(kept, key).status_code == 200
+
+
 def test_what_was_not_taken_on_costs_no_quota(open_door: Any) -> None:
     with open_door(admin_key=ADMIN, max_queued_jobs=1) as door:
         key = made(door, structures_per_day=2)["key"]

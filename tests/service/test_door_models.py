@@ -133,3 +133,7 @@ def test_an_import_without_its_file_or_name_asks_for_it(door: Any) -> None:
 def test_one_import_takes_one_file(door: Any) -> None:
     files = [("file", ("a", b"x")), ("file", ("b", b"y")), ("name", (None, "x"))]
     assert code(door.client.post("/v1/models", files=files), 413) == "too_many_files"
+
+
+def test_a_name_that_is_an_address_already_is_no_models_name(door: Any) -> None:
+    assert code(bring(door, name="families"), 422) == "invalid_input"

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from models.card import Target
 from tests.workers.conftest import card
 
 
@@ -24,6 +25,9 @@ def main(file: str, folder: str, *options: str) -> int:
     staged = Path(folder)
     staged.mkdir()
     made = card(name).model_copy(update={"origin": "imported"})
+    if text == "other":
+        targets = (Target(property="band-gap", unit="eV"),)
+        made = made.model_copy(update={"targets": targets})
     (staged / "weights.safetensors").write_bytes(b"")
     (staged / "card.json").write_text(made.model_dump_json())
     return 0

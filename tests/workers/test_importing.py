@@ -74,6 +74,15 @@ def test_a_second_attempt_registers_no_second_version(desk):
     assert not (desk.files.models() / "mine" / "2").exists()
 
 
+def test_a_version_predicts_what_those_before_it_did(desk):
+    desk.run(b"good")
+    job = desk.run(b"other")
+    assert (job.status, job.error["code"]) == (Status.FAILED, "invalid_input")
+    assert job.error["got"] == "band-gap in eV"
+    assert not (desk.files.models() / "mine" / "2").exists()
+    assert desk.run(b"other", name="mine-too").status is Status.SUCCEEDED
+
+
 @pytest.mark.parametrize(
     ("files", "code"),
     [
