@@ -186,7 +186,7 @@ class Keys:
         seconds = max(1, -(-max(0, left_ms) // 1000))
         raise Problem(
             "quota_exceeded",
-            f"{structures} structures do not fit into what is left of today's {limit}: {limit - used}.",
+            f"The call has {structures} structures; of today's {limit}, {max(0, limit - used)} are left.",
             hint=None if structures <= int(limit) else f"Send at most {limit} at once.",
             headers={
                 "Retry-After": str(seconds),

@@ -17,6 +17,8 @@ from models.errors import BadArchive, EmptyInput, InputError, TooLarge, UnknownF
 from models.structures import bounds
 from models.structures.formats import ARCHIVES, Format, recognise
 
+UTF8_NAME = 0x800  # a flag of zip members
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -115,11 +117,26 @@ def _zip(data: bytes, name: str) -> Iterator[Member]:
         for info in listed:
             if info.is_dir():
                 continue
-            member, used = _zip_member(archive, info, f"{name}/{info.filename}", left)
+            member, used = _zip_member(archive, info, f"{name}/{_member_name(info)}", left)
             left -= used
             if left <= 0:
                 raise _too_big(name)
             yield member
+
+
+def _raw_name(info: zipfile.ZipInfo) -> bytes:
+    """The name's own bytes: without the flag for UTF-8 the library reads them as cp437."""
+    return info.orig_filename.encode("utf-8" if info.flag_bits & UTF8_NAME else "cp437")
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """The name; many programs write UTF-8 and forget the flag."""
+    if info.filename.isascii():
+        return info.filename
+    try:
+        return _raw_name(info).decode()
+    except UnicodeDecodeError:
+        return info.filename
 
 
 def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str) -> None:
@@ -152,7 +169,7 @@ def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str) -> None:
     for info in sorted(listed, key=lambda info: info.header_offset):
         if info.header_offset < end:
             raise _bad(name, f"The members of the archive overlap at {_shown(info.filename)}.")
-        end = info.header_offset + 30 + len(info.filename.encode()) + info.compress_size
+        end = info.header_offset + 30 + len(_raw_name(info)) + info.compress_size
     if end > size:
         raise _bad(name, "The archive ends before its last member.")
 

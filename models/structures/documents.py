@@ -90,7 +90,7 @@ def _unwrapped(document: Any) -> list[Any]:
 
 def _no_structure(found: Any) -> UnreadableStructure:
     got = (
-        f"an object with {', '.join(map(str, list(found)[:6]))}"
+        f"an object with {', '.join(map(str, list(found)[:6])) or 'nothing in it'}"
         if isinstance(found, dict)
         else type(found).__name__
     )

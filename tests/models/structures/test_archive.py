@@ -194,3 +194,14 @@ def test_a_header_that_lies_about_its_size_is_counted_by_what_it_gives(fault):
 def test_the_forced_format_is_meant_for_the_members(read, text):
     (found,) = read(zipped({"a.dat2": text}), "s.zip", "cif")
     assert len(found.numbers) == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [("é.cif".encode(), "é.cif"), ("é.cif".encode("cp437"), "é.cif"), (b"caf\xc3.cif", "caf├.cif")],
+)
+def test_names_without_the_flag_for_utf8_are_read_and_are_no_overlap(read, text, raw, shown):
+    # As other programs write it: the same bytes under a name of the same length, no flag, nothing between.
+    plain = b"x" * len(raw)
+    packed = zipped({plain.decode(): text, "z.cif": text}).replace(plain, raw)
+    assert [each.name for each in read(packed, "s.zip")] == [f"s.zip/{shown}", "s.zip/z.cif"]
