@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -95,7 +95,8 @@ class Upload:
     def close(self) -> None:
         """Leaves nothing behind, unless it was kept."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk refuses the last bytes once more
+                self._file.close()
             if not self._kept:
                 self.temporary.unlink(missing_ok=True)
 

@@ -1,16 +1,22 @@
 """Health, figures, bounds, pages, and what happens when the broker or the workers are away."""
 
+import asyncio
 import re
 import signal
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.errors import InputError, MatpropError, ModelError
-from service.problems import CODES, STATUS
+from service.problems import CODES, STATUS, Problem
+from service.settings import ServiceSettings
+from service.upload import Uploads
 from workers.contract import Queue
+from workers.files import Files
+from workers.jobs import new_id
 
 GOOD = ("NaCl.cif", b"good")
 BAD = ("broken.cif", b"bad")
@@ -49,6 +55,32 @@ def test_a_full_disk_is_told(open_door: Any) -> None:
         answer = door.predict(("big.cif", b"x" * 2_000_000))
         assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
         assert door.predict(GOOD).status_code == 200
+
+
+def test_a_disk_that_fills_up_with_the_last_bytes_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = Uploads(Files(tmp_path), ServiceSettings(state=tmp_path))
+
+    async def fill() -> None:
+        async with uploads.open(new_id("job")) as upload:
+            upload.pack.begin("a.cif")
+            upload.pack.write(b"good")
+            upload.pack.end()
+            upload.keep(sync=False)
+
+    opened = Path.open
+
+    def full(path: Path, mode: str) -> Any:
+        """The kernel's own full disk: it refuses every write, also the one at closing."""
+        opened(path, mode).close()
+        return opened(Path("/dev/full"), "wb")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(Problem) as caught:
+        asyncio.run(fill())
+    assert caught.value.code == "storage_full"
+    assert not list(tmp_path.glob("uploads/*/.*"))
 
 
 ROUTES = (
