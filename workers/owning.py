@@ -1,5 +1,6 @@
 """A job in the hands of a worker: claimed, run, and ended in exactly one place."""
 
+import errno
 import logging
 import secrets
 import time
@@ -15,6 +16,8 @@ from workers.pulse import Grip, Pulse
 from workers.stopping import Stopping
 
 log = logging.getLogger("matprop.jobs")
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 Counts = tuple[int, int, int]  # done, failed, total
 
@@ -78,6 +81,11 @@ class Holder:
         except MatpropError as error:
             log.info("refused: %s", error)
             return Outcome(Status.FAILED, error.as_dict())
+        except OSError as error:
+            log.exception("a job failed by the machine")
+            return Outcome(
+                Status.FAILED, (no_room() if error.errno in FULL else internal()).as_dict()
+            )
         except BrokerAway:
             raise  # the record's lease ends by itself, and another worker takes the job up
         except Exception:
@@ -118,6 +126,14 @@ class Hold:
         beat = self._holder.jobs.progress(self.claim, *counts)
         if beat is not Beat.OK:
             raise Stopped(beat)
+
+
+def no_room() -> ModelError:
+    """What the sender is told when the answer cannot be written."""
+    return ModelError(
+        "There is no room here for the results of this job.",
+        hint="Do it again, by POST to its `retry`, when room has been made.",
+    )
 
 
 def internal() -> ModelError:

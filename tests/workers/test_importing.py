@@ -1,3 +1,4 @@
+import errno
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ from workers.importing import Importer
 from workers.jobs import NewJob, Status, new_id
 from workers.limited import Bounds
 from workers.metrics import Tally
-from workers.owning import Hold, Holder
+from workers.owning import Hold, Holder, Outcome
 from workers.pack import PackWriter
 from workers.pulse import Pulse
 from workers.stopping import Stopping
@@ -98,6 +99,20 @@ def test_what_cannot_be_imported_fails_with_its_code(desk, files, code, caplog):
     caplog.set_level(logging.CRITICAL)
     job = desk.run(*files)
     assert (job.status, job.error["code"]) == (Status.FAILED, code)
+
+
+def test_a_result_that_finds_no_room_says_so_and_can_be_made_again(desk, caplog):
+    caplog.set_level(logging.CRITICAL)
+
+    def work(_: Hold) -> Outcome:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = desk.submit(b"good")
+    assert desk.holder.run(job, work)
+    ended = desk.jobs.get(job)
+    assert (ended.status, ended.error["code"]) == (Status.FAILED, "internal")
+    assert "room" in ended.error["detail"]
+    assert desk.files.upload(job).exists()
 
 
 def test_options_and_the_files_name_reach_the_conversion_as_values(desk):
