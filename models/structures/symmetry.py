@@ -148,6 +148,7 @@ def operations(texts: tuple[str, ...]) -> Operations:
     return IDENTITY if made.identity else made
 
 
+@lru_cache(maxsize=4096)  # groups share most of theirs
 def operation(text: str) -> tuple[Floats, Floats]:
     """Rotation (3, 3) and translation (3,) of `-x+1/2, y, z`.
 
@@ -167,6 +168,8 @@ def operation(text: str) -> tuple[Floats, Floats]:
         raise _bad(text, "an operation that keeps volumes (determinant 1 or -1)")
     if np.abs(translation).max() > 100:
         raise _bad(text, "a translation of less than 100 cells")
+    rotation.setflags(write=False)
+    translation.setflags(write=False)
     return rotation, translation
 
 
