@@ -104,7 +104,7 @@ def unsupported(card: Card, numbers: bytes, name: str) -> Fault | None:
 def _contribute(record: dict[str, Any], card: Card, found: Found) -> None:
     if found.contributions is None:
         record["warnings"].append(
-            f"{card.id} has no linear read-out, so its answer has no contributions of sites."
+            f"{card.id} is no regression with a linear read-out: its answer is no sum over sites."
         )
         return
     for site, row in zip(record["sites"], found.contributions, strict=True):
