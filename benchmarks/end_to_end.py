@@ -19,12 +19,13 @@ from pymatgen.io.cif import CifParser
 from benchmarks.pairs import seconds
 from benchmarks.plain import PlainNetwork, cached
 from benchmarks.rows import read
+from models import samples
 from models.catalogue import RELEASED, Catalogue
 from models.errors import InputError
 from models.graphs.collate import collate
 from models.graphs.featurise import featurise
 from models.infer import load, prepare_process
-from models.settings import GraphSettings, Ties
+from models.settings.graph import GraphSettings, Ties
 from models.structures.parse import ReadOptions, parse
 from models.structures.structure import Structure
 
@@ -49,14 +50,17 @@ def main() -> None:
     def ours() -> None:
         for start in range(0, len(texts), BATCH):
             read_ = [_structure(text) for text in texts[start : start + BATCH]]
-            model.answer([featurise(each, model.card.graph) for each in read_])
+            model.answer([samples.featurise(each, model.card.input) for each in read_])
 
     structures = [_structure(text) for text in texts]
-    graphs = [featurise(each, model.card.graph) for each in structures]
+    graphs = [samples.featurise(each, model.card.input) for each in structures]
     ours()
     for stage, took in (
         ("read", seconds(lambda: [_structure(text) for text in texts])),
-        ("graph", seconds(lambda: [featurise(each, model.card.graph) for each in structures])),
+        (
+            "graph",
+            seconds(lambda: [samples.featurise(each, model.card.input) for each in structures]),
+        ),
         ("answer", seconds(lambda: model.answer(graphs))),
     ):
         print(f"{stage:8s} {took / len(texts) * 1e6:7.1f} µs a crystal")

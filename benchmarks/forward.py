@@ -15,14 +15,17 @@ from torch.nn import functional as F
 from benchmarks.pairs import compare
 from benchmarks.plain import PlainNetwork, cached
 from benchmarks.rows import read
+from models.families.family import family
 from models.graphs.collate import collate
 from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
 from models.infer import prepare_process
 from models.networks.crystal import CrystalNetwork
 from models.networks.folded import FoldedNetwork
-from models.settings import GraphSettings, NetworkSettings, Ties, TrainingSettings
-from models.training.dataset import Dataset
+from models.settings.graph import GraphSettings, Ties
+from models.settings.network import NetworkSettings
+from models.settings.training import TrainingSettings
+from models.training.dataset import Dataset, Labels
 from models.training.loop import Training
 from models.training.split import Split
 
@@ -46,7 +49,7 @@ def main() -> None:
         graphs = [featurise(row.structure, settings) for row in some]
         plain = [featurise(row.structure, GraphSettings(ties=Ties.RELEASED)) for row in some]
         _forward(ties, graphs[:BATCH], plain[:BATCH])
-        _epoch(ties, Dataset(graphs, targets), plain)
+        _epoch(ties, Dataset(graphs, Labels.one_a_row(targets), family("crystal")), plain)
 
 
 def _forward(ties: Ties, graphs: list[Graph], plain: list[Graph]) -> None:
@@ -79,7 +82,7 @@ def _forward(ties: Ties, graphs: list[Graph], plain: list[Graph]) -> None:
 def _epoch(ties: Ties, data: Dataset, plain: list[Graph]) -> None:
     network = PlainNetwork(64, 3, 128)
     optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
-    wanted = torch.tensor(data.targets, dtype=torch.float32)
+    wanted = torch.tensor(data.labels.values, dtype=torch.float32)
     torch.set_flush_denormal(False)
     caches = [
         (cached(collate(plain[start : start + BATCH])), wanted[start : start + BATCH])

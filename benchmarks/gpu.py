@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.families.family import family
 from models.graphs.graph import Graph
 from models.infer import Resident, prepare_process
 from models.networks.crystal import CrystalNetwork
-from models.training.dataset import Dataset
+from models.training.dataset import Dataset, Labels
 from models.training.loop import Training
 from models.training.split import Split
 
@@ -117,7 +118,11 @@ def _forward(
 
 
 def _train(device: str, graphs: list[Graph]) -> None:
-    data = Dataset(graphs, np.random.default_rng(1).normal(size=(len(graphs), 1)))
+    data = Dataset(
+        graphs,
+        Labels.one_a_row(np.random.default_rng(1).normal(size=(len(graphs), 1))),
+        family("crystal"),
+    )
     none = np.array([], np.int64)
     parts = Split(np.arange(len(graphs)), none, none)
     training = Training(data, parts, NETWORK, TRAINING, torch.device(device))

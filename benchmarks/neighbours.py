@@ -16,7 +16,7 @@ from benchmarks.pairs import compare
 from benchmarks.rows import read
 from models.errors import IsolatedSite
 from models.graphs.featurise import featurise
-from models.settings import GraphSettings, Neighbours, Ties
+from models.settings.graph import GraphSettings, Neighbours, Ties
 from models.structures.neighbours import Surroundings, Wanted
 from models.structures.structure import Structure
 

@@ -18,11 +18,14 @@ from benchmarks.rows import Row, read, sha256
 from models.card import Card, Target, TrainingRecord
 from models.catalogue import RELEASED
 from models.checkpoint import save_model
+from models.families.family import family
 from models.graphs.elements import table_sha256
 from models.graphs.featurise import featurise
 from models.infer import prepare_process
-from models.settings import GraphSettings, NetworkSettings, TrainingSettings
-from models.training.dataset import Dataset
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
+from models.settings.training import TrainingSettings
+from models.training.dataset import Dataset, Labels
 from models.training.loop import Training
 from models.training.metrics import regression
 from models.training.split import split
@@ -67,7 +70,9 @@ def _training(rows: list[Row]) -> Training:
     graphs = [featurise(row.structure, GRAPH) for row in rows]
     targets = np.array([[row.figures[TARGET]] for row in rows], float)
     parts = split([row.composition for row in rows], val=0.05, test=0.1, seed=SPLIT_SEED)
-    return Training(Dataset(graphs, targets), parts, NETWORK, TRAINING)
+    return Training(
+        Dataset(graphs, Labels.one_a_row(targets), family("crystal")), parts, NETWORK, TRAINING
+    )
 
 
 def _train(training: Training) -> float:
@@ -80,7 +85,7 @@ def _train(training: Training) -> float:
 
 
 def _card(training: Training, version: int, data_hash: str, duration: float) -> Card:
-    parts, targets = training.parts, training.data.targets
+    parts, targets = training.parts, training.data.labels.values
     test = targets[parts.test, 0]
     mean = np.full_like(test, targets[parts.train].mean())
     return Card(
@@ -96,7 +101,7 @@ def _card(training: Training, version: int, data_hash: str, duration: float) -> 
                 std=float(training.normaliser.std[0]),
             ),
         ),
-        graph=GRAPH,
+        input=GRAPH,
         network=NETWORK,
         elements_sha256=table_sha256(),
         elements_seen=training.data.elements(parts.train),

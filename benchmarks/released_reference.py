@@ -17,7 +17,7 @@ from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
 from models.infer import load, prepare_process
 from models.published import Wishes, import_model
-from models.settings import GraphSettings, Ties
+from models.settings.graph import GraphSettings, Ties
 from models.structures.structure import Structure
 
 ALLOWED = 1e-4

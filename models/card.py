@@ -1,13 +1,14 @@
 """What lies beside the weights: all that is needed to use, trust and repeat a model."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.settings import Frozen, GraphSettings, NetworkSettings
+from models.families.kinds import KINDS, AnyInput, AnyNetwork, FamilyName
+from models.settings.frozen import Frozen
 
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 
 
 class Target(Frozen):
@@ -47,7 +48,7 @@ class Card(Frozen):
     format: int = CARD_FORMAT
     name: str
     version: int = Field(ge=1)
-    family: Literal["crystal"] = "crystal"
+    family: FamilyName = "crystal"
     title: str = Field(description="One line for people.")
     origin: Literal["released", "imported", "trained"]
     targets: tuple[Target, ...] = Field(min_length=1)
@@ -55,8 +56,8 @@ class Card(Frozen):
         None,
         description="Names of a classifier's two classes; its answer is the probability of the last one.",
     )
-    graph: GraphSettings
-    network: NetworkSettings
+    input: AnyInput
+    network: AnyNetwork
     elements_sha256: str = Field(
         description="Hash of the element table the network was trained with."
     )
@@ -73,9 +74,19 @@ class Card(Frozen):
     weights_sha256: str
     created_at: datetime
 
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, card: Any) -> Any:
+        return _upgraded(card) if isinstance(card, dict) else card
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        classifies = self.network.task == "classification"
+        kind = KINDS[self.family]
+        if not (isinstance(self.input, kind.input) and isinstance(self.network, kind.network)):
+            raise ValueError(  # noqa: TRY004 - pydantic's way
+                f"these are not the settings of the {self.family} family"
+            )
+        classifies = self.classifies
         if len(self.targets) != (1 if classifies else self.network.outputs):
             raise ValueError("the targets are not as many as the network answers")
         if self.classes is not None and not (classifies and len(self.classes) == 2):
@@ -83,6 +94,27 @@ class Card(Frozen):
         return self
 
     @property
+    def classifies(self) -> bool:
+        """Whether it answers with the probability of a class."""
+        return getattr(self.network, "task", "") == "classification"
+
+    @property
     def id(self) -> str:
         """`name@version`, the only name under which results are stored."""
         return f"{self.name}@{self.version}"
+
+
+def _upgraded(card: dict[str, Any]) -> dict[str, Any]:
+    """A card as this version writes it, from any earlier format."""
+    card = dict(card)
+    if card.get("format", 1) == 1 and "graph" in card:  # there were crystals only
+        card["input"] = card.pop("graph")
+        card["format"] = 2
+    kind = KINDS.get(str(card.get("family", "crystal")))
+    if kind is None:
+        return card
+    if isinstance(card.get("input"), dict):
+        card["input"] = kind.input.model_validate(card["input"])
+    if isinstance(card.get("network"), dict):
+        card["network"] = kind.network.model_validate(card["network"])
+    return card

@@ -6,20 +6,20 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.card import CARD_FORMAT, Card
 from models.catalogue import CARD, WEIGHTS, card_bytes
 from models.errors import DamagedModel
+from models.families.family import family
 from models.graphs.elements import table_sha256
-from models.networks.crystal import CrystalNetwork
 
 State = dict[str, Tensor]
 
 LARGEST_WEIGHTS = 512_000_000  # bytes; the largest network the settings allow is smaller
 
 
-def save_model(folder: Path, card: Card, network: CrystalNetwork) -> Card:
+def save_model(folder: Path, card: Card, network: nn.Module) -> Card:
     """Write both files; the card that is returned knows the weights' hash."""
     folder.mkdir(parents=True, exist_ok=True)
     data = save(
@@ -31,7 +31,7 @@ def save_model(folder: Path, card: Card, network: CrystalNetwork) -> Card:
     return card
 
 
-def load_network(folder: Path) -> tuple[Card, CrystalNetwork]:
+def load_network(folder: Path) -> tuple[Card, nn.Module]:
     """The card and the network in evaluation. Raises: DamagedModel."""
     try:
         card = Card.model_validate_json((folder / CARD).read_bytes())
@@ -43,7 +43,7 @@ def load_network(folder: Path) -> tuple[Card, CrystalNetwork]:
     return card, build(card, data)
 
 
-def build(card: Card, data: bytes) -> CrystalNetwork:
+def build(card: Card, data: bytes) -> nn.Module:
     """The network that these weights fit. Raises: DamagedModel."""
     if card.format != CARD_FORMAT:
         raise DamagedModel(f"{card.id}: card format {card.format} is not known to this version.")
@@ -55,7 +55,7 @@ def build(card: Card, data: bytes) -> CrystalNetwork:
         state = load(data)
     except (SafetensorError, ValueError) as error:
         raise DamagedModel(f"{card.id}: {error}.") from error
-    network = CrystalNetwork(card.network)
+    network = family(card.family).build(card.network)
     wrong = difference(weights(network), state)
     if wrong:
         raise DamagedModel(f"{card.id}: {wrong}.")
@@ -63,7 +63,7 @@ def build(card: Card, data: bytes) -> CrystalNetwork:
     return network.eval()
 
 
-def weights(network: CrystalNetwork) -> State:
+def weights(network: nn.Module) -> State:
     """All that is learned; BatchNorm's counters are not."""
     return {
         name: value for name, value in network.state_dict().items() if value.is_floating_point()

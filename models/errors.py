@@ -141,10 +141,36 @@ class WrongUnit(InputError):
     code = "wrong_unit"
 
 
-class MixedModels(InputError):
-    """Models of one call that take different inputs."""
+class BadSetting(InputError):
+    """A setting that does not exist, or has a value it cannot have."""
 
-    code = "mixed_models"
+    code = "bad_setting"
+
+
+class BadDataset(InputError):
+    """A data set of which too few rows are usable, or that holds none."""
+
+    code = "bad_dataset"
+
+
+class UnfitDataset(InputError):
+    """A data set that cannot be learned from as asked: a column is missing, constant or of another kind,
+    rows are too few, or a part of the split is empty.
+    """
+
+    code = "unfit_dataset"
+
+
+class UnknownDataset(InputError):
+    """No data set of this id or name."""
+
+    code = "unknown_dataset"
+
+
+class UnfitStructure(InputError):
+    """A structure that this family of models cannot read: no adsorbate, a skewed cell, or none at all."""
+
+    code = "unfit_structure"
 
 
 class ModelError(MatpropError):
@@ -163,6 +189,12 @@ class OutOfMemory(ModelError):
     """One structure alone does not fit into the device's memory."""
 
     code = "out_of_memory"
+
+
+class Diverged(ModelError):
+    """A training whose loss is no finite number any more."""
+
+    code = "diverged"
 
 
 class WorkLost(ModelError):

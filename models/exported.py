@@ -3,11 +3,12 @@
 import zipfile
 from pathlib import Path
 
+from torch import nn
+
 from models.card import Card
 from models.catalogue import CARD, CARD_BYTES, WEIGHTS
 from models.checkpoint import build
 from models.errors import BadCheckpoint, DamagedModel
-from models.networks.crystal import CrystalNetwork
 
 LARGEST_WEIGHTS = 64_000_000  # bytes
 
@@ -32,7 +33,7 @@ def is_exported(path: Path) -> bool:
         return False
 
 
-def open_exported(path: Path) -> tuple[Card, CrystalNetwork]:
+def open_exported(path: Path) -> tuple[Card, nn.Module]:
     """The model, checked. Raises: BadCheckpoint."""
     card_text, weights = _from_folder(path) if path.is_dir() else _from_zip(path)
     try:

@@ -1,23 +1,21 @@
 """A trained network held ready: graphs in, one answer a graph out, in the order they came."""
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from models.errors import DamagedModel, ModelError, OutOfMemory
-from models.graphs.collate import Batch, collate
-from models.graphs.graph import Graph
-from models.networks.convolution import GatedConvolution
-from models.networks.crystal import CrystalNetwork
-from models.networks.folded import FoldedNetwork
+from models.families.family import Network, family
 from models.networks.readout import Output
+from models.samples import Sample
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.card import Card
@@ -26,15 +24,14 @@ KEPT_BYTES = 1 << 28
 CPU_EDGES = 8_000  # of one pass: what stays in the cache is several times quicker
 NO_MEMORY = ("can't allocate memory", "not enough memory", "defaultcpuallocator")
 
-Network = Callable[[Batch], Output]
 Rows = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model says of one crystal."""
+    """What a model says of one structure."""
 
-    # One a target of the card; of a classifier the probability of its last class.
+    # As `Kind.answers` says; of a classifier the probability of its last class.
     values: tuple[float, ...]
     features: list[float] | None = None  # the pooled vector, before any layer after the pooling
     contributions: list[list[float]] | None = None  # [site][target]; the sites' sum is the value
@@ -80,18 +77,19 @@ class Resident:
     def __init__(
         self,
         card: "Card",
-        network: CrystalNetwork,
+        network: nn.Module,
         device: torch.device,
         precision: str = "float32",
     ) -> None:
         self.card = card
         self.device = device
         self._half = precision == "bfloat16" and device.type == "cuda"
-        self._network: Network = _arranged(network, device)
+        self._family = family(card.family)
+        self._network: Network = self._family.ready(network, device)
 
     def answer(
         self,
-        graphs: Sequence[Graph],
+        graphs: Sequence[Sample],
         *,
         features: bool = False,
         sites: bool = False,
@@ -104,7 +102,7 @@ class Resident:
             answers += self._halving(some, features, sites)
         return answers
 
-    def _halving(self, graphs: Sequence[Graph], features: bool, sites: bool) -> list[Answer]:
+    def _halving(self, graphs: Sequence[Sample], features: bool, sites: bool) -> list[Answer]:
         try:
             return self._together(graphs, features, sites)
         except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -120,31 +118,35 @@ class Resident:
             *self._halving(graphs[middle:], features, sites),
         ]
 
-    def _together(self, graphs: Sequence[Graph], features: bool, sites: bool) -> list[Answer]:
+    def _together(self, graphs: Sequence[Sample], features: bool, sites: bool) -> list[Answer]:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self._half):
-            output = self._network(collate(graphs).to(self.device))
+            output = self._network(self._family.collate(graphs).to(self.device))
             values = self._denormalised(output)
             pooled = output.features.float().cpu().tolist() if features else None
             # A probability is no sum over sites: classifiers have no contributions.
             told = output.sites if sites and not self._classifies else None
             scalars = None if told is None else _numbers(told)
         starts = np.cumsum([0, *(graph.n_sites for graph in graphs)])
+        rows = np.cumsum([0, *self._family.sizes(graphs)])
         return [
             self._one(
-                values[at],
+                graphs[at],
+                values[rows[at] : rows[at + 1]],
                 None if pooled is None else pooled[at],
                 None if scalars is None else scalars[starts[at] : starts[at + 1]],
             )
             for at in range(len(graphs))
         ]
 
-    def _one(self, values: Rows, features: list[float] | None, scalars: Rows | None) -> Answer:
+    def _one(
+        self, sample: Sample, values: Rows, features: list[float] | None, scalars: Rows | None
+    ) -> Answer:
         if not np.isfinite(values).all():
             return Answer((), error=DamagedModel(f"{self.card.id} answers with no finite number."))
         contributions = None
         if scalars is not None:
             contributions = ((scalars * self._std + self._mean) / len(scalars)).tolist()
-        return Answer(tuple(values.tolist()), features, contributions)
+        return Answer(self._family.told(sample, values), features, contributions)
 
     def _denormalised(self, output: Output) -> Rows:
         if self._classifies:
@@ -153,7 +155,7 @@ class Resident:
 
     @property
     def _classifies(self) -> bool:
-        return self.card.network.task == "classification"
+        return self.card.classifies
 
     @property
     def _mean(self) -> Rows:
@@ -164,29 +166,16 @@ class Resident:
         return np.array([target.std for target in self.card.targets])
 
 
-def cut(graphs: Sequence[Graph], edges: int) -> Iterator[Sequence[Graph]]:
+def cut(graphs: Sequence[Sample], edges: int) -> Iterator[Sequence[Sample]]:
     """Neighbouring graphs together, up to so many edges; one that has more goes alone."""
     start, held = 0, 0
     for at, graph in enumerate(graphs):
-        if held and held + graph.n_edges > edges:
+        if held and held + graph.cost > edges:
             yield graphs[start:at]
             start, held = at, 0
-        held += graph.n_edges
+        held += graph.cost
     if start < len(graphs):
         yield graphs[start:]
-
-
-def _arranged(network: CrystalNetwork, device: torch.device) -> Network:
-    network = network.eval().requires_grad_(requires_grad=False)
-    gated = all(isinstance(each, GatedConvolution) for each in network.convolutions)
-    if device.type != "cpu":
-        return network.to(device)
-    if gated:
-        return FoldedNetwork(network)
-    # So little is left to compute in Eq. 4 that double precision, in which no answer depends on its
-    # company, costs next to nothing.
-    network = network.double()
-    return lambda batch: network(replace(batch, distance=batch.distance.double()))
 
 
 def _numbers(values: torch.Tensor) -> Rows:
@@ -199,8 +188,8 @@ def _no_memory(error: Exception) -> bool:
     return any(sign in str(error).lower() for sign in NO_MEMORY)
 
 
-def _too_large(graph: Graph, device: torch.device) -> OutOfMemory:
+def _too_large(graph: Sample, device: torch.device) -> OutOfMemory:
     return OutOfMemory(
-        f"A crystal of {graph.n_sites} sites and {graph.n_edges} edges does not fit into the memory of {device}.",
+        f"A crystal of {graph.n_sites} sites does not fit into the memory of {device}.",
         hint="A smaller cell of the same crystal gives the same answer.",
     )

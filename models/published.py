@@ -26,7 +26,8 @@ from models.networks.crystal import CrystalNetwork
 from models.networks.released import Layout, checked, layout_of, renamed
 from models.pickled import Checkpoint, read_checkpoint
 from models.properties import check_unit, default_unit, property_name
-from models.settings import GraphSettings, NetworkSettings, Ties
+from models.settings.graph import GraphSettings, Ties
+from models.settings.network import NetworkSettings
 
 Task = Literal["regression", "classification"]
 
@@ -93,6 +94,7 @@ def import_model(path: Path, folder: Path, wishes: Wishes) -> Card:
     layout = layout_of(checkpoint.state)
     state = renamed(checked(checkpoint.state, layout), layout)
     card = _card(checkpoint, layout, wishes)
+    assert isinstance(card.network, NetworkSettings)
     network = CrystalNetwork(card.network)
     network.load_state_dict(state, strict=False)
     return save_model(folder, card, network)
@@ -131,7 +133,7 @@ def _card(checkpoint: Checkpoint, layout: Layout, wishes: Wishes) -> Card:
         origin="imported",
         targets=(target,),
         classes=_classes(wishes, known) if task == "classification" else None,
-        graph=GraphSettings(ties=Ties.RELEASED),
+        input=GraphSettings(ties=Ties.RELEASED),
         network=_network(checkpoint, layout, task),
         elements_sha256=table_sha256(),
         training=_training(checkpoint),

@@ -27,10 +27,15 @@ STATUS: dict[type[errors.MatpropError], int] = {
     errors.BadCheckpoint: 422,
     errors.UnknownModel: 404,
     errors.WrongUnit: 422,
-    errors.MixedModels: 422,
+    errors.BadSetting: 422,
+    errors.BadDataset: 422,
+    errors.UnfitDataset: 422,
+    errors.UnknownDataset: 404,
+    errors.UnfitStructure: 422,
     errors.ModelError: 500,
     errors.DamagedModel: 500,
     errors.OutOfMemory: 500,
+    errors.Diverged: 500,
     errors.WorkLost: 500,
 }
 
@@ -52,9 +57,14 @@ CURES: dict[str, str] = {
     "bad_checkpoint": "Send the file as the training program wrote it.",
     "unknown_model": "GET /v1/models lists the models, their versions and their aliases.",
     "wrong_unit": "Send the unit that is expected, or leave the field out.",
-    "mixed_models": "Ask each family of models in a call of its own.",
+    "bad_setting": "GET /v1/models/families/{family} lists the settings with their bounds.",
+    "bad_dataset": "The report of the data set names every bad row; mend them, or lower `good_share`.",
+    "unfit_dataset": "GET /v1/datasets/{id} lists the columns with what they hold.",
+    "unknown_dataset": "GET /v1/datasets lists the data sets.",
+    "unfit_structure": "Ask a model of a family that reads such structures.",
     "damaged_model": "Its files have to be put back by who runs this service.",
     "out_of_memory": "Send a smaller cell of the same crystal.",
+    "diverged": "Lower the learning rate, or look for labels that are wrong by orders of magnitude.",
     "worker_lost": "Send the structures in smaller parts, to find the one that does this.",
 }
 

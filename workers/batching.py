@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Protocol
 
 from models.errors import MatpropError, ModelError
-from models.graphs.graph import Graph, unpack
+from models.samples import Sample, unpack
 from workers.exchange import Found, Work, pack_found, unpack_work
 from workers.lanes import Taken
 from workers.owning import internal
@@ -38,7 +38,7 @@ class Network(Protocol):
     """A resident model."""
 
     def answer(
-        self, graphs: Sequence[Graph], *, features: bool, sites: bool, batch_edges: int
+        self, graphs: Sequence[Sample], *, features: bool, sites: bool, batch_edges: int
     ) -> Sequence[Answered]:
         """One answer per graph."""
 

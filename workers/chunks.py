@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from models.graphs.graph import HEADER
+from models.samples import cost_of
 from workers.assembly import Line
 
 CHUNK = 64  # graphs of an entry at most
@@ -30,7 +30,7 @@ class Chunk:
         """One graph more; equal structures share one."""
         if ask.digest not in self.groups:
             self.groups[ask.digest] = []
-            self.edges += edges_of(ask.graph)
+            self.edges += cost_of(ask.graph)
         self.groups[ask.digest].append(ask)
 
     @property
@@ -42,8 +42,3 @@ class Chunk:
     def lives(self) -> int:
         """A graph by itself may cost a third worker before it is given up; a chunk is taken apart before."""
         return 3 if len(self.groups) == 1 else 2
-
-
-def edges_of(graph: bytes) -> int:
-    """What a packed graph costs."""
-    return int(HEADER.unpack_from(graph)[3])

@@ -1,7 +1,7 @@
 """What service and workers agree on: kinds of jobs, queues, task names, and the message of each task."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,9 +19,20 @@ class Task(StrEnum):
 
     PREDICT = "predict"
     IMPORT = "import"
+    DATASET = "dataset"
+    TRAIN = "train"
+    TUNE = "tune"
+    EVALUATE = "evaluate"
 
 
-QUEUE_OF: dict[Task, Queue] = {Task.PREDICT: Queue.PARSE, Task.IMPORT: Queue.TRAIN}
+QUEUE_OF: dict[Task, Queue] = {
+    Task.PREDICT: Queue.PARSE,
+    Task.IMPORT: Queue.PARSE,
+    Task.DATASET: Queue.PARSE,
+    Task.TRAIN: Queue.TRAIN,
+    Task.TUNE: Queue.TRAIN,
+    Task.EVALUATE: Queue.TRAIN,
+}
 
 
 class Order(BaseModel):
@@ -38,6 +49,9 @@ class PredictOrder(Order):
     primitive: bool = False
     sites: bool = False
     features: bool = False
+    adsorbate: str | None = Field(
+        None, description="The adsorbed atom: a site's index, or an element (bond family)."
+    )
 
 
 class ImportOrder(Order):
@@ -50,4 +64,96 @@ class ImportOrder(Order):
     classes: tuple[str, ...] | None = None
 
 
-ORDER_OF: dict[Task, type[Order]] = {Task.PREDICT: PredictOrder, Task.IMPORT: ImportOrder}
+class DatasetOrder(Order):
+    """Make the job's upload a data set; its id is the job's with another prefix."""
+
+    name: str
+    format: str | None = None
+    coordinates: str | None = Field(
+        None, description="Column that holds the fractional coordinates, if not the usual one."
+    )
+    good_share: float = Field(0.9, ge=0, le=1, description="Least share of good rows.")
+    columns: tuple[str, ...] | None = Field(None, description="Columns to keep; all if none.")
+
+
+class TargetOrder(Order):
+    """What is learned from one column."""
+
+    column: str
+    property: str
+    unit: str
+
+
+class SplitOrder(Order):
+    """Which rows teach, which choose, which judge."""
+
+    by: Literal["random", "composition", "group", "given"] = "random"
+    column: str | None = Field(None, description="Of the groups, or of `train`, `val`, `test`.")
+    val: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+
+class TrainOrder(Order):
+    """Train on a data set; all settings are complete and checked."""
+
+    dataset: str = Field(description="Its id.")
+    family: str
+    targets: tuple[TargetOrder, ...] = Field(min_length=1)
+    classes: tuple[str, ...] | None = None
+    recipe: str
+    input: dict[str, Any]
+    network: dict[str, Any]
+    training: dict[str, Any]
+    split: SplitOrder = SplitOrder()
+    seeds: tuple[int, ...] = (0,)
+    register_as: str | None = Field(None, description="Name of the model; none: nothing is kept.")
+    title: str | None = None
+    start_from: str | None = Field(None, description="Resolved `name@version` id.")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Which columns hold what else the family needs: `adsorbate`, `partners` (bond).",
+    )
+    rows: int | None = Field(None, ge=1, description="Use so many training rows only.")
+    devices: int = Field(1, ge=1, le=64)
+    trial: int | None = Field(None, description="Number of this trial in the search of its parent.")
+
+
+class Range(Order):
+    """Where a search may look for one setting: `choices`, or from `low` to `high`."""
+
+    choices: tuple[str | float | int | bool | None, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    whole: bool = Field(False, description="Whole numbers only.")
+
+
+class TuneOrder(Order):
+    """Search for settings: so many trials, each a training that is a child job; the best one is registered."""
+
+    train: TrainOrder
+    space: dict[str, Range] = Field(min_length=1, description="By the setting's name.")
+    trials: int = Field(ge=1, le=1000)
+    seed: int = 0
+
+
+class EvaluateOrder(Order):
+    """Judge a model by a data set; with `sizes` a learning curve: trainings of so many rows, as child jobs."""
+
+    dataset: str = Field(description="Its id.")
+    model: str | None = Field(None, description="Resolved `name@version` id.")
+    # (property of the model, column of the data set); by name where none is given
+    columns: dict[str, str] = Field(default_factory=dict)
+    train: TrainOrder | None = Field(None, description="What is trained for a learning curve.")
+    sizes: tuple[int, ...] = ()
+
+
+ORDER_OF: dict[Task, type[Order]] = {
+    Task.PREDICT: PredictOrder,
+    Task.IMPORT: ImportOrder,
+    Task.DATASET: DatasetOrder,
+    Task.TRAIN: TrainOrder,
+    Task.TUNE: TuneOrder,
+    Task.EVALUATE: EvaluateOrder,
+}

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from models.errors import ParserLimit
-from models.settings import GraphSettings
+from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
 from workers.parser_wire import Channel, Closed
 from workers.parser_zygote import Zygote
@@ -97,7 +97,7 @@ class Parser:
         self,
         sources: Iterable[Source],
         options: ReadOptions,
-        graphs: Sequence[GraphSettings] = (),
+        graphs: Sequence[InputSettings] = (),
         *,
         fractional: bool = False,
     ) -> Iterator[Parsed]:

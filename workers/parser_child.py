@@ -24,7 +24,8 @@ from typing import Any
 import msgpack
 
 from models.errors import InputError, MatpropError, ParserLimit
-from models.settings import GraphSettings, Neighbours
+from models.families.kinds import AnyInput, input_of
+from models.settings.graph import GraphSettings, Neighbours
 from models.structures.composition import formula
 from models.structures.formats import ARCHIVES, recognise
 from models.structures.parse import ReadOptions, Unit, files, parse, read, units
@@ -127,7 +128,7 @@ class Order:
     """How the sources that follow are to be read."""
 
     options: ReadOptions = field(default_factory=ReadOptions)
-    graphs: list[tuple[str, GraphSettings]] = field(default_factory=list)
+    graphs: list[tuple[str, AnyInput]] = field(default_factory=list)
     fractional: bool = False
 
 
@@ -261,12 +262,12 @@ def _order(options: dict[str, Any], graphs: list[str], fractional: bool) -> Orde
 
 
 @cache
-def _settings(graph: str) -> GraphSettings:
-    return GraphSettings.model_validate_json(graph)
+def _settings(graph: str) -> AnyInput:
+    return input_of(graph)
 
 
-def _graph(structure: Structure, settings: GraphSettings) -> tuple[bytes, tuple[str, ...]]:
-    from models.graphs.featurise import featurise, notes
+def _graph(structure: Structure, settings: AnyInput) -> tuple[bytes, tuple[str, ...]]:
+    from models.samples import featurise, notes
 
     graph = featurise(structure, settings)
     return graph.pack(), notes(graph, settings)

@@ -11,12 +11,13 @@ from typing import BinaryIO, Protocol
 from models.card import Card
 from models.catalogue import Catalogue
 from models.errors import EmptyInput, InputError, ModelError, WorkLost, error_classes
-from models.settings import GraphSettings
+from models.samples import cost_of
+from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
 from workers import assembly
 from workers.answers import Answers, Values, values_of
 from workers.assembly import Line
-from workers.chunks import Ask, Chunk, edges_of
+from workers.chunks import Ask, Chunk
 from workers.contract import PredictOrder
 from workers.exchange import Found, Work, pack_work, unpack_found
 from workers.files import Files, written
@@ -45,7 +46,7 @@ class Reader(Protocol):
     """Sources to structures and graphs, in order; never raises for what strangers send."""
 
     def read(
-        self, sources: Iterable[Source], options: ReadOptions, graphs: Sequence[GraphSettings]
+        self, sources: Iterable[Source], options: ReadOptions, graphs: Sequence[InputSettings]
     ) -> Iterator[Parsed]:
         """At least one item a source."""
 
@@ -125,8 +126,10 @@ class Run:
         self.cards = cards
         self.lanes = lanes
         self.file = file
-        self.graphs = list({card.graph.key(): card.graph for card in cards}.values())
-        self.keys = [card.graph.key() for card in cards]
+        self.graphs: list[InputSettings] = list(
+            {card.input.key(): card.input for card in cards}.values()
+        )
+        self.keys = [card.input.key() for card in cards]
         self.cacheable = not (order.sites or order.features)
         self.chunks = [Chunk(place) for place in range(len(cards))]
         self.fresh: list[dict[str, Values]] = [{} for _ in cards]  # answers to be remembered
@@ -259,7 +262,7 @@ class Run:
         for digest, values in zip(digests, values_of(found), strict=True):
             if values is not None:
                 asks = chunk.groups.pop(digest)
-                chunk.edges -= edges_of(asks[0].graph)
+                chunk.edges -= cost_of(asks[0].graph)
                 self._answer(chunk.place, asks, Found(values))
         return not chunk.groups
 

@@ -8,7 +8,7 @@ from models.graphs.elements import check_known
 from models.graphs.graph import Graph
 from models.graphs.nearest import Edges, released, shell
 from models.graphs.voronoi import SEARCH, voronoi
-from models.settings import GraphSettings, Neighbours, Ties
+from models.settings.graph import GraphSettings, Neighbours, Ties
 from models.structures.composition import SYMBOLS
 from models.structures.neighbours import Surroundings
 from models.structures.structure import Structure

@@ -1,12 +1,12 @@
 """A crystal graph as flat arrays: what is stored, cached, sent between processes and batched."""
 
-import struct
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-HEADER = struct.Struct("<4sBBxxII")  # 16 bytes, so that the arrays stay aligned
+from models.samples import HEADER
+
 MAGIC = b"mpg1"
 
 
@@ -28,7 +28,12 @@ class Graph:
 
     @property
     def n_edges(self) -> int:
-        """The measure of what a graph costs."""
+        """Edges of all sites."""
+        return len(self.index)
+
+    @property
+    def cost(self) -> int:
+        """Edges are what takes time."""
         return len(self.index)
 
     def pack(self) -> bytes:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.settings import GraphSettings
+from models.settings.graph import GraphSettings
 from models.structures.cells import Floats
 from models.structures.neighbours import Ints, Pairs, Surroundings, Wanted
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
-    from models.settings import NetworkSettings
+    from models.settings.network import TrunkSettings
 
 
 ONEHOT_START, ONEHOT_BINS, ONEHOT_WIDTH = 0.7, 10, 0.45  # up to 5.2 Å
@@ -15,19 +15,19 @@ ONEHOT_START, ONEHOT_BINS, ONEHOT_WIDTH = 0.7, 10, 0.45  # up to 5.2 Å
 LOWEST_EXPONENT = -28.0
 
 
-def edge_width(settings: "NetworkSettings") -> int:
+def edge_width(settings: "TrunkSettings") -> int:
     """Numbers an edge."""
     return ONEHOT_BINS if settings.edge_features == "onehot" else len(centres(settings))
 
 
-def centres(settings: "NetworkSettings") -> Tensor:
+def centres(settings: "TrunkSettings") -> Tensor:
     """Where the Gaussians sit, in Å."""
     span = settings.edge_stop - settings.edge_start
     steps = round(span / settings.edge_step)
     return settings.edge_start + settings.edge_step * torch.arange(steps + 1, dtype=torch.float64)
 
 
-def expand(distance: Tensor, settings: "NetworkSettings") -> Tensor:
+def expand(distance: Tensor, settings: "TrunkSettings") -> Tensor:
     """Features of edges by their distance in Å.  # (edges, width)"""
     if settings.edge_features == "onehot":
         return torch.nn.functional.one_hot(bins(distance), ONEHOT_BINS).to(distance.dtype)

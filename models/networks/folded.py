@@ -19,7 +19,7 @@ from models.networks.crystal import CrystalNetwork
 from models.networks.readout import Output
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
-    from models.settings import NetworkSettings
+    from models.settings.network import NetworkSettings
 
 ROWS_A_STEP = 32  # table rows between two Gaussians: the cubic's error is then below 3e-7
 FEW_SITES = 16  # products of fewer rows are summed in another order by the library

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from models.graphs.collate import Batch
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
-    from models.settings import NetworkSettings
+    from models.settings.network import NetworkSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)

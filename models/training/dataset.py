@@ -1,33 +1,56 @@
-"""Labelled graphs in memory: packed arrays only, so that a machine with torch and numpy alone can train."""
+"""Labelled samples: packed arrays only, so that a machine with torch and numpy alone can train."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.graphs.collate import Batch, collate
-from models.graphs.graph import Graph
+from models.families.family import Batch, Family
 
 Rows = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """As many rows of labels a sample as its family answers with; NaN where there is none."""
+
+    values: Values  # (n, targets); of classifiers the class's number
+    first: Rows  # (rows + 1,) where each sample's labels begin
+    at_least: NDArray[np.bool_] | None = None  # (n, targets) the value is a lower bound only
+
+    @classmethod
+    def one_a_row(cls, values: Values) -> Self:
+        """Labels of whole structures.  # (rows, targets)"""
+        return cls(values, np.arange(len(values) + 1))
+
+    def places(self, rows: Rows) -> Rows:
+        """Where the labels of these samples lie, one after the other."""
+        first, size = self.first[rows], self.first[rows + 1] - self.first[rows]
+        starts = np.cumsum(size) - size
+        return np.repeat(first - starts, size) + np.arange(size.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """One row a crystal; a target that is NaN has no label."""
+    """One row a structure."""
 
-    graphs: Sequence[Graph]
-    targets: NDArray[np.float64]  # (rows, targets); of classifiers the class's number
+    samples: Sequence[Any]
+    labels: Labels
+    family: Family
 
     def __len__(self) -> int:
-        return len(self.graphs)
+        return len(self.samples)
 
     def batch(self, rows: Rows) -> tuple[Batch, Tensor]:
-        """These rows, and their targets.  # (rows, targets) float32"""
-        return collate([self.graphs[row] for row in rows]), torch.tensor(
-            self.targets[rows], dtype=torch.float32
+        """These rows, and their labels.  # (n, targets) float32"""
+        values = self.labels.values[self.labels.places(rows)]
+        return self.family.collate([self.samples[row] for row in rows]), torch.tensor(
+            values, dtype=torch.float32
         )
 
     def shuffled(self, rows: Rows, size: int, source: np.random.Generator) -> Iterator[Rows]:
@@ -40,5 +63,5 @@ class Dataset:
         """Atomic numbers that occur in these rows."""
         seen = np.zeros(256, bool)
         for row in rows:
-            seen[self.graphs[row].numbers] = True
+            seen[self.samples[row].numbers] = True
         return tuple(np.flatnonzero(seen).tolist())

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks.crystal import CrystalNetwork
 from models.training import metrics
 from models.training.dataset import Dataset, Rows
 from models.training.normaliser import Normaliser, fit
 from models.training.split import Split
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
-    from models.settings import NetworkSettings, TrainingSettings
+    from models.families.kinds import AnyNetwork
+    from models.settings.training import TrainingSettings
 
 EVALUATION_ROWS = 256  # a pass
 
@@ -40,18 +40,18 @@ class Training:
 
     data: Dataset
     parts: Split
-    network_settings: "NetworkSettings"
+    network_settings: "AnyNetwork"
     settings: "TrainingSettings"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    network: CrystalNetwork = field(init=False)
-    average: CrystalNetwork = field(init=False)
+    network: nn.Module = field(init=False)
+    average: nn.Module = field(init=False)
     normaliser: Normaliser = field(init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.settings.seed)
-        self.network = CrystalNetwork(self.network_settings).to(self.device)
+        self.network = self.data.family.build(self.network_settings).to(self.device)
         self.average = copy.deepcopy(self.network)
-        self.normaliser = fit(self.data.targets[self.parts.train])
+        self.normaliser = fit(self._labels(self.parts.train))
 
     def run(self) -> Iterator[Report]:
         """One report an epoch."""
@@ -77,7 +77,7 @@ class Training:
         """Figures of these rows; of several targets the mean over them."""
         if not len(rows):
             return {}
-        answers, labels = self.answers(rows), self.data.targets[rows]
+        answers, labels = self.answers(rows), self._labels(rows)
         figure = metrics.classification if self._classifies else metrics.regression
         each = [figure(answers[:, at], labels[:, at]) for at in range(labels.shape[1])]
         return {
@@ -100,7 +100,10 @@ class Training:
 
     @property
     def _classifies(self) -> bool:
-        return self.network_settings.task == "classification"
+        return getattr(self.network_settings, "task", "") == "classification"
+
+    def _labels(self, rows: Rows) -> metrics.Values:
+        return self.data.labels.values[self.data.labels.places(rows)]
 
     def _epoch(
         self,

@@ -15,7 +15,8 @@ NOTICE = "<!-- Written from the code by `make reference`; change it there. -->\n
 
 def configuration() -> str:
     """Every setting of a deployment, of a graph and of a network."""
-    from models.settings import GraphSettings, NetworkSettings
+    from models.settings.graph import GraphSettings
+    from models.settings.network import NetworkSettings
     from service.settings import ServiceSettings
     from workers.settings import WorkerSettings
 

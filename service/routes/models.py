@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.card import Card
 from models.catalogue import check_name
 from models.errors import InputError, MatpropError, UnknownModel
+from models.families.kinds import KINDS
 from models.properties import PROPERTIES, check_unit, default_unit, property_name
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.frozen import Frozen
+from models.settings.training import TrainingSettings
 from service import submit
 from service.dependencies import ModelWriter, TheCaller, TheHouse, TheMeeting
 from service.documented import BODY, answer, body, problems
@@ -41,12 +43,6 @@ from workers.jobs import Job, new_id
 
 router = APIRouter(tags=["models"])
 
-FAMILIES: dict[str, tuple[str, dict[str, type[BaseModel]]]] = {
-    "crystal": (
-        "Properties of a whole crystal, by CGCNN",
-        {"graph": GraphSettings, "network": NetworkSettings},
-    )
-}
 RESERVED = frozenset({"families"})  # what else there is under /v1/models
 IMPORT_FIELDS = frozenset(ImportForm.model_fields) - {"file"}
 Name = Annotated[
@@ -121,7 +117,7 @@ async def import_model(
     """
     wish = patience(prefer, house.settings.wait_default_s, house.settings.wait_max_s)
     key = sane(idempotency_key)
-    await house.watch.admit(Queue.TRAIN)
+    await house.watch.admit(Queue.PARSE)
     job = new_id("job")
     async with house.uploads.open(job) as upload:
         order = await ordered(request, house, upload)
@@ -224,7 +220,7 @@ def refuse(job: Job) -> None:
 )
 async def list_families(who: TheCaller) -> Response:  # noqa: ARG001
     """With the schema of what can be set in each."""
-    return json({"families": [family_view(name) for name in FAMILIES]})
+    return json({"families": [family_view(name) for name in KINDS]})
 
 
 @router.get(
@@ -239,10 +235,10 @@ async def list_families(who: TheCaller) -> Response:  # noqa: ARG001
 )
 async def get_family(family: str, who: TheCaller) -> Response:  # noqa: ARG001
     """Each setting with its meaning, its default and its bounds."""
-    if family not in FAMILIES:
+    if family not in KINDS:
         raise Problem(
             "unknown_family",
-            f"There is no family {brief(family, 60)!r}, but: {', '.join(FAMILIES)}.",
+            f"There is no family {brief(family, 60)!r}, but: {', '.join(KINDS)}.",
         )
     return json(family_view(family))
 
@@ -376,10 +372,15 @@ def summary(house: House, name: str) -> dict[str, Any]:
 
 def family_view(name: str) -> dict[str, Any]:
     """A family as `FamilyView` has it."""
-    title, settings = FAMILIES[name]
+    kind = KINDS[name]
+    parts: dict[str, type[Frozen]] = {
+        "input": kind.input,
+        "network": kind.network,
+        "training": TrainingSettings,
+    }
     return {
         "family": name,
-        "title": title,
-        "settings": {part: schema.model_json_schema() for part, schema in settings.items()},
+        "title": kind.title,
+        "settings": {part: schema.model_json_schema() for part, schema in parts.items()},
         "links": {"self": f"/v1/models/families/{name}"},
     }

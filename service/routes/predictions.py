@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse
 
-from models.errors import InputError, MixedModels, TooLarge, error_classes
+from models.errors import InputError, TooLarge, error_classes
 from models.structures.formats import Format
 from service import results, submit
 from service.dependencies import Predictor, TheHouse
@@ -93,7 +93,6 @@ class Options(BaseModel):
             *(
                 "malformed_multipart",
                 "unknown_model",
-                "mixed_models",
                 "too_many_files",
                 "no_structure_predicted",
             ),
@@ -255,12 +254,6 @@ def ordered(house: House, options: Options) -> tuple[PredictOrder, tuple[str, ..
         most = house.settings.max_models
         raise Problem("invalid_field", f"One call takes {most} models.", pointer="model")
     cards = [house.catalogue.get(name)[0] for name in dict.fromkeys(options.models)]
-    if len({card.family for card in cards}) > 1:
-        named = ", ".join(f"{card.id} ({card.family})" for card in cards)
-        raise MixedModels(
-            f"These models take different inputs: {named}.",
-            hint="Ask each family in a call of its own.",
-        )
     models = tuple(dict.fromkeys(card.id for card in cards))
     order = PredictOrder(
         models=models,

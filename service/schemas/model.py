@@ -77,7 +77,7 @@ class FamilyView(BaseModel):
     family: str
     title: str
     settings: dict[str, Any] = Field(
-        description="JSON schemas of the settings: `graph` and `network`."
+        description="JSON schemas of the settings: `input`, `network` and `training`."
     )
     links: dict[str, str]
 

@@ -28,7 +28,15 @@ LIGHT = {
     "models.catalogue",
     "models.errors",
     "models.properties",
-    "models.settings",
+    "models.datasets.manifest",
+    "models.families.kinds",
+    "models.families.recipes",
+    "models.settings.frozen",
+    "models.settings.graph",
+    "models.settings.image",
+    "models.settings.network",
+    "models.settings.slab",
+    "models.settings.training",
     "models.structures.formats",
 }
 

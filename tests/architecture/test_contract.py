@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from models.errors import InputError, MatpropError, ModelError, error_classes
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
 from service.problems import STATUS
 from service.settings import ServiceSettings
 from workers.contract import ORDER_OF, QUEUE_OF, Task

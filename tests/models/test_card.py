@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from models.card import Card, Target
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
 
 TARGET = Target(property="band-gap", unit="eV")
 

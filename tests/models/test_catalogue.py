@@ -9,7 +9,8 @@ import pytest
 from models.card import Card, Target
 from models.catalogue import CARD, RELEASED, WEIGHTS, Catalogue, card_bytes, register
 from models.errors import DamagedModel, InputError, UnknownModel
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
 
 
 def card(name: str, version: int = 1) -> Card:

@@ -12,7 +12,8 @@ from models.graphs.collate import collate
 from models.graphs.elements import table_sha256
 from models.graphs.featurise import featurise
 from models.networks.crystal import CrystalNetwork
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
 from models.structures.structure import Structure
 
 SETTINGS = NetworkSettings(convolutions=2, width=8, hidden_width=6)

@@ -14,7 +14,8 @@ from models.graphs.graph import Graph
 from models.infer import Resident, cut, prepare_process
 from models.networks.crystal import CrystalNetwork
 from models.networks.readout import Output
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
 from models.structures.structure import Structure
 
 CPU = torch.device("cpu")

@@ -23,7 +23,7 @@ from models.graphs.featurise import featurise
 from models.infer import Resident
 from models.networks.released import Layout
 from models.published import Wishes, import_model
-from models.settings import GraphSettings, Ties
+from models.settings.graph import GraphSettings, Ties
 from models.structures.structure import Structure
 
 ENERGY = Wishes("energy", property="formation-energy-per-atom", unit="eV/atom")
@@ -101,10 +101,10 @@ def test_an_imported_model_answers_as_the_published_network(
 
     model = Resident(*load_network(tmp_path / "staged"), torch.device("cpu"))
     for structure in crystals:
-        value = model.answer([featurise(structure, card.graph)])[0].values[0]
+        value = model.answer([featurise(structure, card.input)])[0].values[0]
         assert value == pytest.approx(plain_answer(whole, structure), abs=2e-5)
     assert card.metrics == {"val": {"mae": 0.04}}
-    assert card.graph.ties is Ties.RELEASED
+    assert card.input.ties is Ties.RELEASED
 
 
 def test_a_classifier_with_a_numpy_figure_is_read(
@@ -117,7 +117,7 @@ def test_a_classifier_with_a_numpy_figure_is_read(
     card = import_model(path, tmp_path / "staged", Wishes("metal", path.name))
 
     model = Resident(*load_network(tmp_path / "staged"), torch.device("cpu"))
-    value = model.answer([featurise(crystals[0], card.graph)])[0].values[0]
+    value = model.answer([featurise(crystals[0], card.input)])[0].values[0]
     assert value == pytest.approx(plain_answer(whole, crystals[0]), abs=1e-5)
     assert (card.classes, card.targets[0].unit) == (("semiconductor", "metal"), "probability")
     assert card.metrics == {"val": {"auc": 0.95}}

@@ -22,7 +22,7 @@ def model() -> Resident:
 
 
 def energy(model: Resident, structure: Structure) -> float:
-    return model.answer([featurise(structure, model.card.graph)])[0].values[0]
+    return model.answer([featurise(structure, model.card.input)])[0].values[0]
 
 
 def other(structure: Structure, **changes: object) -> Structure:

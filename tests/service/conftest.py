@@ -21,7 +21,8 @@ from redis.exceptions import RedisError
 from models.card import Card, Target
 from models.catalogue import card_bytes
 from models.errors import UnreadableStructure
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
 from service.app import create
 from service.server import Server
 from service.settings import ServiceSettings

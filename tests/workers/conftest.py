@@ -14,7 +14,8 @@ import pytest
 from models.card import Card, Target
 from models.errors import UnknownModel
 from models.graphs.graph import Graph
-from models.settings import GraphSettings, NetworkSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
 from workers.answers import Answers
 from workers.contract import PredictOrder, Queue, Task
 from workers.files import Files

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.graphs.graph import unpack
-from models.settings import GraphSettings
+from models.settings.graph import GraphSettings
 from models.structures.parse import ReadOptions, parse
 from workers.parser import LOSSES, Parser, ParserLimits, Source, _Pending
 from workers.parser_zygote import Zygote

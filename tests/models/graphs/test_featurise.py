@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from models.errors import IsolatedSite, UnsupportedElement
 from models.graphs.featurise import AMBIGUOUS, featurise, notes
 from models.graphs.graph import Graph, unpack
-from models.settings import GraphSettings, Neighbours, Ties
+from models.settings.graph import GraphSettings, Neighbours, Ties
 from models.structures.structure import Structure
 
 SHELL = GraphSettings()

@@ -8,7 +8,7 @@ from models.errors import IsolatedSite
 from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
 from models.graphs.voronoi import _faces
-from models.settings import GraphSettings, Neighbours
+from models.settings.graph import GraphSettings, Neighbours
 from models.structures.structure import Structure
 
 VORONOI = GraphSettings(neighbours=Neighbours.VORONOI)

@@ -16,7 +16,8 @@ from models.graphs.radial import expand
 from models.networks.convolution import GatedConvolution, SharedConvolution
 from models.networks.crystal import CrystalNetwork
 from models.networks.folded import FoldedNetwork
-from models.settings import GraphSettings, NetworkSettings, Ties
+from models.settings.graph import GraphSettings, Ties
+from models.settings.network import NetworkSettings
 from models.structures.structure import Structure
 
 SMALL = NetworkSettings(convolutions=2, width=8, hidden_width=6)

@@ -7,7 +7,7 @@ from pymatgen.core import Lattice
 from pymatgen.core import Structure as Crystal
 
 from models.graphs.featurise import featurise
-from models.settings import GraphSettings, Ties
+from models.settings.graph import GraphSettings, Ties
 from models.structures.cells import reduction
 from models.structures.neighbours import Surroundings, Wanted
 from models.structures.structure import Structure

@@ -15,7 +15,7 @@ for name in sys.argv[2:]:
     sys.modules[name] = None  # importing it fails, as where it was not built
 from models.errors import InputError
 from models.graphs.featurise import featurise
-from models.settings import GraphSettings
+from models.settings.graph import GraphSettings
 from models.structures.parse import ReadOptions, parse
 told = hashlib.sha256()
 for path in sorted(Path(sys.argv[1]).glob("*.cif")):

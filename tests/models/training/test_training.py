@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from models.families.family import family
 from models.graphs.featurise import featurise
 from models.infer import prepare_process
-from models.settings import GraphSettings, NetworkSettings, TrainingSettings
+from models.settings.graph import GraphSettings
+from models.settings.network import NetworkSettings
+from models.settings.training import TrainingSettings
 from models.structures.structure import Structure
 from models.training import metrics
-from models.training.dataset import Dataset
+from models.training.dataset import Dataset, Labels
 from models.training.loop import Training
 from models.training.normaliser import fit
 from models.training.split import Split, split
@@ -32,7 +35,7 @@ def everything(count: int) -> Split:
 def labelled(structures: list[Structure], targets: list[list[float]]) -> Dataset:
     prepare_process()
     graphs = [featurise(each, GraphSettings()) for each in structures]
-    return Dataset(graphs, np.array(targets, float))
+    return Dataset(graphs, Labels.one_a_row(np.array(targets, float)), family("crystal"))
 
 
 @pytest.mark.parametrize("readout", ["mean", "full", "linear"])

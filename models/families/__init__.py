@@ -1,0 +1,1 @@
+"""The families of models: stages are shared, a family is a thin file."""

@@ -1,0 +1,48 @@
+"""What a family must be able to do; each is a module of functions."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Protocol, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.networks.readout import Output
+
+Values = NDArray[np.float64]
+
+
+class Batch(Protocol):
+    """Samples collated."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+
+
+Network = Callable[[Any], Output]
+
+
+class Family(Protocol):
+    """Samples in, rows of values out: `sizes` rows a sample, one column an output."""
+
+    def sizes(self, samples: Sequence[Any]) -> NDArray[np.int64]:
+        """How many rows of `Output.values` each sample has."""
+
+    def collate(self, samples: Sequence[Any]) -> Batch:
+        """Many samples as one."""
+
+    def build(self, settings: Any) -> nn.Module:
+        """A new network, which maps a batch to an Output."""
+
+    def ready(self, network: nn.Module, device: torch.device) -> Network:
+        """The trained network arranged for answering on this device."""
+
+    def told(self, sample: Any, values: Values) -> tuple[float, ...]:
+        """What a model answers for a sample, flat (see `Kind.answers`).  # values: (size, targets)"""
+
+
+def family(name: str) -> Family:
+    """The family of this name."""
+    return cast("Family", import_module(f"models.families.{name}"))

@@ -1,0 +1,88 @@
+"""From what a user sets to complete settings: a recipe, then the user's own words. Light."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from models.errors import BadSetting
+from models.families.kinds import KINDS, AnyNetwork
+from models.settings.frozen import Frozen, InputSettings
+from models.settings.training import TrainingSettings
+
+RecipeName = Literal["best", "paper"]
+NOT_TUNED = frozenset({"kind", "outputs", "task"})  # follow from family and targets
+
+# What differs from the defaults, which are those of `best` for crystals.
+RECIPES: dict[str, dict[RecipeName, dict[str, Any]]] = {
+    "crystal": {"best": {}, "paper": {}},
+    "site": {"best": {}, "paper": {}},
+    "bond": {"best": {}, "paper": {}},
+    "image": {"best": {}, "paper": {}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a training needs to know beside its data."""
+
+    input: InputSettings
+    network: AnyNetwork
+    training: TrainingSettings
+
+
+def resolved(
+    family: str, recipe: RecipeName, wanted: Mapping[str, Any], *, targets: int, classifies: bool
+) -> Settings:
+    """Complete settings; `wanted` is flat, because no two parts share a name.
+
+    Raises: BadSetting naming the setting, what it can be, and what it is.
+    """
+    kind = KINDS[family]
+    parts: tuple[type[Frozen], ...] = (kind.input, kind.network, TrainingSettings)
+    known = {name for part in parts for name in part.model_fields} - NOT_TUNED
+    for name in wanted:
+        if name not in known:
+            raise _unknown(name, family, known)
+    values = {**RECIPES[family][recipe], **wanted}
+    forced: dict[str, Any] = {"outputs": targets}
+    if classifies:
+        forced = {"outputs": 2, "task": "classification"}
+    made = [
+        _checked(
+            part,
+            {key: value for key, value in {**values, **forced}.items() if key in part.model_fields},
+        )
+        for part in parts
+    ]
+    return Settings(*made)  # type: ignore[arg-type]
+
+
+def _checked(part: type[Frozen], values: dict[str, Any]) -> BaseModel:
+    try:
+        return part.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"])) or ", ".join(values)
+        field = part.model_fields.get(name)
+        raise BadSetting(
+            f"The setting {name} cannot be {first['input']!r}: {first['msg']}.",
+            place=f"settings.{name}",
+            expected=first["msg"],
+            got=repr(first["input"])[:80],
+            hint=field.description if field else None,
+        ) from error
+
+
+def _unknown(name: str, family: str, known: set[str]) -> BadSetting:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    return BadSetting(
+        f"The family {family} has no setting {name[:60]!r}.",
+        place=f"settings.{name[:60]}",
+        expected="one of " + ", ".join(sorted(known)),
+        got=repr(name[:60]),
+        hint=f"Did you mean {near[0]}?" if near else None,
+    )

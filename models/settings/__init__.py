@@ -1,0 +1,1 @@
+"""What can be tuned; each option is documented here, once."""

@@ -1,0 +1,92 @@
+"""The networks' options; what the three graph networks share is documented once."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.settings.frozen import Frozen
+
+
+class TrunkSettings(Frozen):
+    """The embedding and the convolutions, which all graph networks share."""
+
+    convolution: Literal["gated", "shared"] = Field(
+        "gated", description="`gated`: Eq. 5 of the paper. `shared`: Eq. 4."
+    )
+    convolutions: int = Field(3, ge=1, le=16, description="Number of convolutions.")
+    width: int = Field(64, ge=1, le=1024, description="Length of a site's vector.")
+    edge_features: Literal["gaussian", "onehot"] = Field(
+        "gaussian",
+        description="`gaussian`: 41 Gaussians, 0 to 8 Å. `onehot`: the paper's 10 bins, 0.7 to 5.2 Å.",
+    )
+    edge_start: float = Field(0.0, ge=0, le=12, description="First centre of the Gaussians in Å.")
+    edge_stop: float = Field(8.0, gt=0, le=12, description="Last centre of the Gaussians in Å.")
+    edge_step: float = Field(
+        0.2, gt=0.01, le=2, description="Distance of the centres, and width, in Å."
+    )
+
+    @model_validator(mode="after")
+    def _gaussians_in_order(self) -> Self:
+        if self.edge_stop <= self.edge_start:
+            raise ValueError("edge_stop must lie beyond edge_start")
+        return self
+
+
+class NetworkSettings(TrunkSettings):
+    """The network of the crystal family (CGCNN)."""
+
+    readout: Literal["mean", "full", "linear"] = Field(
+        "mean",
+        description="`mean`: S16, the mean over sites. `full`: S11-S13, all layers, with softmax. "
+        "`linear`: S14-S15, the mean of one scalar a site, which is the explanation of the answer.",
+    )
+    site_layers: int = Field(
+        0, ge=0, le=8, description="Hidden layers per site before pooling (L1)."
+    )
+    hidden_layers: int = Field(1, ge=0, le=8, description="Hidden layers after pooling (L2).")
+    hidden_width: int = Field(128, ge=1, le=4096, description="Width of the hidden layers.")
+    task: Literal["regression", "classification"] = Field(
+        "regression", description="What is learned."
+    )
+    outputs: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Numbers that leave the network: one a target; of a classifier two, no and yes.",
+    )
+
+    @model_validator(mode="after")
+    def _classes(self) -> Self:
+        if self.task == "classification" and self.outputs != 2:
+            raise ValueError("a classifier has 2 outputs, no and yes")
+        return self
+
+
+class SiteNetworkSettings(TrunkSettings):
+    """The network of the site family: no pooling, one number a site and target."""
+
+    site_layers: int = Field(1, ge=0, le=8, description="Hidden layers per site.")
+    site_width: int = Field(64, ge=1, le=4096, description="Width of the hidden layers.")
+    outputs: int = Field(1, ge=1, le=64, description="Numbers a site: one a target.")
+
+
+class BondNetworkSettings(TrunkSettings):
+    """The network of the bond family: a distance for the adsorbate and each candidate."""
+
+    join: Literal["concatenation", "mean", "product"] = Field(
+        "concatenation", description="How the vectors of adsorbate and partner become one."
+    )
+    edge_features: Literal["angle", "gaussian", "onehot"] = Field(  # type: ignore[assignment]
+        "angle",
+        description="`angle`: the solid angle of the Voronoi face, relative to the site's largest, in 6 Gaussians. "
+        "`gaussian`, `onehot`: the distance, as in the crystal family.",
+    )
+    hidden_layers: int = Field(2, ge=0, le=8, description="Hidden layers of a bond.")
+    hidden_width: int = Field(92, ge=1, le=4096, description="Width of the hidden layers.")
+    outputs: Literal[1] = 1
+
+
+class ImageNetworkSettings(Frozen):
+    """The network of the image family (CNNAS)."""
+
+    outputs: int = Field(1, ge=1, le=64, description="Numbers an image: one a target.")
