@@ -24,6 +24,21 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "phonon-peak": ("1/cm", "THz", "meV"),
     "heat-capacity": ("J/(mol K)", "eV/K"),
     "metal-probability": ("probability",),
+    "adsorption-energy": ("eV", "meV", "kJ/mol"),
+    # of sites
+    "bader-charge": ("e",),
+    "ddec-charge": ("e",),
+    "magnetic-moment": ("μB",),
+    "oxidation-state": ("1",),
+    "phonon-band-center": ("THz", "1/cm", "meV"),
+    "o-2p-band-center": ("eV",),
+    "d-band-center": ("eV",),
+    # of an adsorbate
+    "adsorbate-distances": ("Å",),
+    # of dimers and sheets
+    "dimer-distance": ("Å", "σ"),
+    "dimer-energy": ("ε", "eV"),
+    "sheet-energy": ("eV/atom", "meV/atom"),
 }
 SPELLINGS: dict[str, str] = {
     "ev": "eV",
@@ -38,11 +53,15 @@ SPELLINGS: dict[str, str] = {
     "cm^-1": "1/cm",
     "cm-1": "1/cm",
     "thz": "THz",
+    "angstrom": "Å",
+    "mub": "μB",
+    "\u00b5b": "μB",  # written with the micro sign
     "dimensionless": "1",
     "none": "1",
     "": "1",
 }
 NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+CARRIED = re.compile(r"(?P<name>[^(\[]+)[(\[](?P<unit>[^()\[\]]+(?:\([^()]*\))?)[)\]]")
 UNIT = re.compile(r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,38}[^\s\x00-\x1f\x7f])?$")
 
 
@@ -63,6 +82,21 @@ def property_name(text: str) -> str:
         got=repr(text[:80]),
         hint=f"Known are {', '.join(PROPERTIES)}.",
     )
+
+
+def measured(column: str) -> tuple[str, str | None]:
+    """Property and, if it is told, unit that the name of a column speaks of.
+
+    `band gap (eV)`, `phonon_band_center_THz`, `band_gap`. Raises: InputError.
+    """
+    found = CARRIED.fullmatch(column.strip())
+    if found:
+        return property_name(found["name"]), found["unit"].strip()
+    name, _, last = re.sub(r"[\s_]+", " ", column.strip()).rpartition(" ")
+    unit = SPELLINGS.get(last.lower())
+    if name and unit not in (None, "1"):
+        return property_name(name), unit
+    return property_name(column), None
 
 
 def check_unit(name: str, unit: str) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from models.errors import InputError, WrongUnit
-from models.properties import PROPERTIES, check_unit, default_unit, property_name
+from models.properties import PROPERTIES, check_unit, default_unit, measured, property_name
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
@@ -39,3 +39,21 @@ def test_a_property_is_spelled_with_hyphens() -> None:
     assert property_name("Band_Gap") == "band-gap"
     with pytest.raises(InputError):
         property_name("band/gap")
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        ("band_gap", ("band-gap", None)),
+        ("Band gap (eV)", ("band-gap", "eV")),
+        ("K [log10(GPa)]", ("k", "log10(GPa)")),
+        ("phonon_band_center_THz", ("phonon-band-center", "THz")),
+        ("energy none", ("energy-none", None)),
+    ],
+)
+def test_a_columns_name_can_tell_its_unit(column: str, told: tuple[str, str | None]) -> None:
+    assert measured(column) == told
+
+
+def test_the_micro_sign_is_a_mu() -> None:
+    assert check_unit("magnetic-moment", "\u00b5B") == "\u03bcB"
