@@ -6,7 +6,8 @@ single precision. Then the sum over its four table rows and the two rows of its 
 """
 
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,44 +16,83 @@ from torch.nn import functional as F
 from models.graphs.collate import Batch
 from models.graphs.radial import ONEHOT_BINS, ONEHOT_START, ONEHOT_WIDTH, bins, expand
 from models.networks.convolution import GatedConvolution
-from models.networks.crystal import CrystalNetwork
 from models.networks.readout import Output
+from models.networks.trunk import Trunk
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
-    from models.settings.network import NetworkSettings
+    from collections.abc import Callable
+
+    from models.settings.network import TrunkSettings
 
 ROWS_A_STEP = 32  # table rows between two Gaussians: the cubic's error is then below 3e-7
 FEW_SITES = 16  # products of fewer rows are summed in another order by the library
 BEYOND = 6  # steps past the last Gaussian, where all are zero
 
 
+class ReadOut(Protocol):
+    """A network that ends with a read-out of its sites' vectors."""
+
+    readout: nn.Module
+
+
+def arranged(network: Trunk, device: torch.device) -> "Callable[[Batch], Output]":
+    """A network of convolutions and `readout`, ready to answer on this device."""
+    network = network.eval().requires_grad_(requires_grad=False)
+    if device.type != "cpu":
+        return network.to(device)
+    if all(isinstance(each, GatedConvolution) for each in network.convolutions):
+        return FoldedNetwork(network)
+    # So little is left to compute in Eq. 4 that double precision, in which no answer depends on its
+    # company, costs next to nothing.
+    network = network.double()
+
+    def in_double(batch: Batch) -> Output:
+        output: Output = network(replace(batch, distance=batch.distance.double()))
+        return output
+
+    return in_double
+
+
 class FoldedNetwork:
     """Answers as the network in evaluation does, several times faster; gated convolutions only."""
 
-    def __init__(self, network: CrystalNetwork) -> None:
-        network.eval()
-        self._settings = network.settings
+    def __init__(self, network: Trunk) -> None:
+        self._trunk = FoldedTrunk(network)
         # Little work, and in double precision no answer depends on how many are pooled at once.
-        self._readout = deepcopy(network.readout).double()
+        self._readout = deepcopy(cast("ReadOut", network).readout).double()
+        self._all = getattr(self._readout, "full", False)
+
+    def __call__(self, batch: Batch) -> Output:
+        """The answers of a batch; not to be called from two threads at once."""
+        layers = self._trunk.layers(batch)
+        kept = layers if self._all else layers[-1:]
+        output: Output = self._readout([each.double() for each in kept], batch)
+        return output
+
+
+class FoldedTrunk:
+    """The sites' vectors as the trunk in evaluation gives them, several times faster."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        trunk.eval()
+        self._settings = trunk.trunk_settings
         with torch.inference_mode():
-            self._start = network.embedding(network.elements)  # (101, width)
-            distances = _distances(network.settings)
+            self._start = trunk.embedding(trunk.elements)  # (101, width)
+            distances = _distances(self._settings)
             self._convolutions = [
-                _Folded(each, distances, network.settings)
-                for each in network.convolutions
+                _Folded(each, distances, self._settings)
+                for each in trunk.convolutions
                 if isinstance(each, GatedConvolution)
             ]
         self._rows = len(distances)
 
-    def __call__(self, batch: Batch) -> Output:
-        """The answers of all crystals of a batch; not to be called from two threads at once."""
+    def layers(self, batch: Batch) -> list[Tensor]:
+        """Before the first and after each convolution; not to be called from two threads at once."""
         where, share = self._places(batch)
         layers = [self._start.index_select(0, batch.numbers)]
         for convolution in self._convolutions:
             layers.append(convolution(layers[-1], where, share, batch))
-        kept = layers if self._settings.readout == "full" else layers[-1:]
-        output: Output = self._readout([each.double() for each in kept], batch)
-        return output
+        return layers
 
     def _places(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Rows that add up to each edge, and their weights.  # (edges, 6) or (edges, 3)"""
@@ -87,7 +127,7 @@ class _Folded:
     """One gated convolution; its table and the rows of the sites lie in one buffer."""
 
     def __init__(
-        self, layer: GatedConvolution, distances: Tensor, settings: "NetworkSettings"
+        self, layer: GatedConvolution, distances: Tensor, settings: "TrunkSettings"
     ) -> None:
         scale, shift = _scale_and_shift(layer.gate_norm)
         weights = (layer.site.weight * scale[:, None], layer.neighbour.weight * scale[:, None])
@@ -131,7 +171,7 @@ def _sums(messages: Tensor, batch: Batch) -> Tensor:
     )
 
 
-def _distances(settings: "NetworkSettings") -> Tensor:
+def _distances(settings: "TrunkSettings") -> Tensor:
     """Where the table has rows, in Å."""
     if settings.edge_features == "onehot":
         return ONEHOT_START + ONEHOT_WIDTH * (torch.arange(ONEHOT_BINS, dtype=torch.float64) + 0.5)

@@ -28,12 +28,12 @@ class Readout(nn.Module):
     def __init__(self, settings: "NetworkSettings") -> None:
         super().__init__()
         width, hidden = settings.width, settings.hidden_width
-        self.site_layers = _layers(width, width, settings.site_layers)
+        self.site_layers = layers(width, width, settings.site_layers)
         self.full = settings.readout == "full"
         if self.full:
             shares = [nn.Linear(width, width) for _ in range(settings.convolutions + 1)]
             self.shares = nn.ModuleList(shares)
-        self.hidden = _layers(width, hidden, settings.hidden_layers)
+        self.hidden = layers(width, hidden, settings.hidden_layers)
         # The released code drops out before a classifier's hidden layers, never in evaluation.
         self.dropout = nn.Dropout(0.5 if settings.task == "classification" else 0.0)
         self.out = nn.Linear(hidden if settings.hidden_layers else width, settings.outputs)
@@ -61,7 +61,7 @@ class LinearReadout(nn.Module):
 
     def __init__(self, settings: "NetworkSettings") -> None:
         super().__init__()
-        self.site_layers = _layers(settings.width, settings.width, settings.site_layers)
+        self.site_layers = layers(settings.width, settings.width, settings.site_layers)
         self.out = nn.Linear(settings.width, settings.outputs)
 
     def forward(self, layers: list[Tensor], batch: Batch) -> Output:
@@ -85,5 +85,6 @@ def through(layers: nn.ModuleList, sites: Tensor) -> Tensor:
     return sites
 
 
-def _layers(first: int, width: int, count: int) -> nn.ModuleList:
+def layers(first: int, width: int, count: int) -> nn.ModuleList:
+    """So many hidden layers."""
     return nn.ModuleList(nn.Linear(width if at else first, width) for at in range(count))
