@@ -45,6 +45,10 @@ def unpack(packed: bytes) -> Sample:
         from models.graphs.graph import unpack as graph
 
         return graph(packed)
+    if magic == b"mpp1":
+        from models.images.picture import unpack as picture
+
+        return picture(packed)
     raise ValueError(f"not a packed sample: starts with {magic!r}")
 
 
@@ -58,6 +62,10 @@ def featurise(structure: "Structure", settings: "AnyInput", adsorbate: str | Non
         from models.graphs.featurise import featurise as graph
 
         return graph(structure, settings)
+    if settings.kind == "image":
+        from models.images.featurise import featurise as picture
+
+        return picture(structure, settings)
     raise ValueError(f"{settings.kind} is not known here, nor what {adsorbate} would be in it")
 
 
@@ -68,4 +76,9 @@ def notes(sample: Sample, settings: "AnyInput") -> tuple[str, ...]:
 
     if settings.kind == "graph" and isinstance(sample, Graph):
         return of_graph(sample, settings)
+    if settings.kind == "image":
+        from models.images.featurise import notes as of_picture
+        from models.images.picture import Picture
+
+        return of_picture(sample) if isinstance(sample, Picture) else ()
     return ()

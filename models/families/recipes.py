@@ -12,7 +12,7 @@ from models.settings.frozen import Frozen, InputSettings
 from models.settings.training import TrainingSettings
 
 RecipeName = Literal["best", "paper"]
-NOT_TUNED = frozenset({"kind", "outputs", "task"})  # follow from family and targets
+NOT_TUNED = frozenset({"kind", "outputs", "task", "image"})  # follow from family, targets, input
 
 # What differs from the defaults, which are those of `best` for crystals.
 RECIPES: dict[str, dict[RecipeName, dict[str, Any]]] = {
@@ -49,13 +49,15 @@ def resolved(
     forced: dict[str, Any] = {"outputs": targets}
     if classifies:
         forced = {"outputs": 2, "task": "classification"}
-    made = [
-        _checked(
-            part,
-            {key: value for key, value in {**values, **forced}.items() if key in part.model_fields},
+    made: list[BaseModel] = []
+    for part in parts:
+        names = part.model_fields
+        made.append(
+            _checked(
+                part, {key: each for key, each in {**values, **forced}.items() if key in names}
+            )
         )
-        for part in parts
-    ]
+        forced.setdefault("image", made[0])
     return Settings(*made)  # type: ignore[arg-type]
 
 

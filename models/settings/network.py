@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from models.settings.frozen import Frozen
+from models.settings.image import ImageSettings
 
 
 class TrunkSettings(Frozen):
@@ -87,6 +88,41 @@ class BondNetworkSettings(TrunkSettings):
 
 
 class ImageNetworkSettings(Frozen):
-    """The network of the image family (CNNAS)."""
+    """The network of the image family (CNNAS): convolutions without pooling, then one hidden layer."""
 
+    image: ImageSettings = Field(
+        default_factory=ImageSettings, description="What it reads; follows from the input."
+    )
+    reducing_layers: int = Field(
+        4,
+        ge=1,
+        le=9,
+        description="Convolutions that halve the image (3 pixels wide, stride 2). The paper's Network 1 has 7.",
+    )
+    reducing_filters: int = Field(64, ge=1, le=512, description="Filters of each of them.")
+    keeping_layers: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Convolutions that keep the size (4 pixels wide) between two that halve it. The paper has 2.",
+    )
+    keeping_filters: int = Field(16, ge=1, le=512, description="Filters of each of them.")
+    hidden_width: int = Field(1024, ge=1, le=4096, description="Width of the hidden layer.")
+    periodicity: Literal["none", "shifted", "circular"] = Field(
+        "none",
+        description="`none`: beyond the image all is zero. `shifted`: the paper's copies, shifted by half the image "
+        "and wrapped, through the same convolutions, joined by the hidden layer. `circular`: opposite edges meet in "
+        "every convolution, and the mean over what is left of the image enters the hidden layer, which is exact.",
+    )
     outputs: int = Field(1, ge=1, le=64, description="Numbers an image: one a target.")
+
+    @model_validator(mode="after")
+    def _halves(self) -> Self:
+        pixels, stride = self.image.pixels, 2**self.reducing_layers
+        if stride > pixels:
+            raise ValueError(f"{pixels} pixels cannot be halved {self.reducing_layers} times")
+        if self.periodicity == "circular" and pixels % stride:
+            raise ValueError(f"circular images have a multiple of {stride} pixels along a side")
+        if self.periodicity != "none" and self.image.box != "cell":
+            raise ValueError("only a cell is periodic: set box to cell")
+        return self

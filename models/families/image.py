@@ -1,0 +1,43 @@
+"""The image family: one row of values a picture."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.families.family import Network, Values
+from models.images.collate import collate
+from models.images.picture import Picture
+from models.networks.image import ImageNetwork
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.settings.network import ImageNetworkSettings
+
+__all__ = ["build", "collate", "ready", "sizes", "told"]
+
+
+def sizes(samples: Sequence[Picture]) -> NDArray[np.int64]:
+    """One row a picture."""
+    return np.ones(len(samples), np.int64)
+
+
+def build(settings: "ImageNetworkSettings") -> ImageNetwork:
+    """CNNAS."""
+    return ImageNetwork(settings)
+
+
+def ready(network: nn.Module, device: torch.device) -> Network:
+    """As trained; a CPU wants each pixel's channels side by side."""
+    assert isinstance(network, ImageNetwork)
+    network = network.eval().requires_grad_(requires_grad=False).to(device)
+    if network.dimensions == 2:
+        network = network.to(memory_format=torch.channels_last)
+    return network
+
+
+def told(sample: Picture, values: Values) -> tuple[float, ...]:  # noqa: ARG001
+    """One number a target."""
+    return tuple(values[0].tolist())

@@ -1,0 +1,1 @@
+"""From a structure to an image of it."""
