@@ -95,7 +95,7 @@ class Jobs:
 
     def cancel(self, job: str) -> Status | None:
         """Queued → cancelled, running → cancelling; the status after it, none without such a job."""
-        return run(self.redis, moves.cancel(self.limits, job))
+        return run(self.redis, moves.cancel(job))
 
     def retry(self, job: str, new: str) -> bool:
         """Submit an ended job's order again as job `new`, whose upload the caller has lent before."""
@@ -119,11 +119,20 @@ class Jobs:
 
     def beat(self, claim: Claim) -> Beat:
         """Renew the lease."""
-        return run(self.redis, moves.beat(self.limits, claim))
+        return run(self.redis, moves.beat(claim))
 
-    def progress(self, claim: Claim, done: int, failed: int, total: int) -> Beat:
-        """Renew the lease and tell how far the job is."""
-        return run(self.redis, moves.progress(self.limits, claim, (done, failed, total)))
+    def progress(
+        self, claim: Claim, done: int, failed: int, total: int, *, kept: bool = False
+    ) -> Beat:
+        """Renew the lease and tell how far the job is; `kept` when a successor goes on from there.
+
+        A job that gets further than its lost workers did has all its lives again.
+        """
+        return run(self.redis, moves.progress(claim, (done, failed, total), kept=kept))
+
+    def tell(self, claim: Claim, events: Sequence[tuple[str, str]], before: int, now: int) -> Beat:
+        """Events (kind, JSON) for whoever follows, each once: not if more than `before` is told."""
+        return run(self.redis, moves.tell(claim, events, before, now))
 
     def finish(
         self,
@@ -140,8 +149,15 @@ class Jobs:
         return run(self.redis, moves.release(claim))
 
     def spread(self, claim: Claim, children: int) -> bool:
-        """All children are submitted; from now on the job ends with the last of them."""
+        """All children are submitted; after the last one's end the job is queued again, to close."""
         return run(self.redis, moves.spread(claim, children))
+
+    def users(self, thing: str) -> set[str]:
+        """Unfinished jobs that need this data set or model."""
+        try:
+            return {job.decode() for job in self.redis.smembers(moves.users(thing))}
+        except RedisError as error:
+            raise away(error) from error
 
     def reconcile(self, kept: int | None = None) -> Chores:
         """Set right what lost workers and messages left; any process may call it at any time.
@@ -203,7 +219,7 @@ class AsyncJobs:
 
     async def cancel(self, job: str) -> Status | None:
         """Queued → cancelled, running → cancelling; the status after it, none without such a job."""
-        return await run_async(self.redis, moves.cancel(self.limits, job))
+        return await run_async(self.redis, moves.cancel(job))
 
     async def retry(self, job: str, new: str) -> bool:
         """Submit an ended job's order again as job `new`, whose upload the caller has lent before."""
@@ -237,6 +253,13 @@ class AsyncJobs:
         except RedisError as error:
             raise away(error) from error
         return moves.ended_of(answer)
+
+    async def users(self, thing: str) -> set[str]:
+        """Unfinished jobs that need this data set or model."""
+        try:
+            return {job.decode() for job in await self.redis.smembers(moves.users(thing))}
+        except RedisError as error:
+            raise away(error) from error
 
     async def health(self) -> Health:
         """The broker's state, living workers, queue lengths and counters."""

@@ -45,9 +45,13 @@ def submit(limits: JobLimits, new: NewJob) -> Call[bool]:
         "models": json.dumps(new.models, separators=(",", ":")) if new.models else None,
         "answer": checked_name(new.answer_to) if new.answer_to else None,
         "parent": checked_job(new.parent) if new.parent else None,
+        "uses": json.dumps([checked_name(one) for one in new.uses]) if new.uses else None,
+        "grace": str(_ms(limits.grace_s(new.kind))),
     }
     packed = json.dumps({name: value for name, value in fields.items() if value is not None})
     due = DUE_DIRECT_MS if new.direct else DUE_MESSAGE_MS
+    if new.parent:  # nobody sends a message for it: the next look does
+        due = 0
     arguments = (checked_job(new.id), limits.max_queued, due, packed)
     return Call(script("submit"), arguments, lambda answer: answer != b"full")
 
@@ -60,16 +64,25 @@ def claim(limits: JobLimits, job: str, worker: str) -> Call[Claim | None]:
     )
 
 
-def beat(limits: JobLimits, claim: Claim) -> Call[Beat]:
+def beat(claim: Claim) -> Call[Beat]:
     """Renew the lease."""
-    arguments = (*_fence(claim), _ms(limits.lease_s))
-    return Call(script("beat"), arguments, _beat)
+    return Call(script("beat"), _fence(claim), _beat)
 
 
-def progress(limits: JobLimits, claim: Claim, counts: tuple[int, int, int]) -> Call[Beat]:
-    """Renew the lease and tell done, failed, total."""
-    arguments = (*_fence(claim), _ms(limits.lease_s), *counts)
-    return Call(script("beat"), arguments, _beat)
+def progress(claim: Claim, counts: tuple[int, int, int], *, kept: bool) -> Call[Beat]:
+    """Renew the lease and tell done, failed, total; `kept` when a successor goes on from there."""
+    return Call(script("beat"), (*_fence(claim), *counts, int(kept)), _beat)
+
+
+def tell(claim: Claim, events: Sequence[tuple[str, str]], before: int, now: int) -> Call[Beat]:
+    """Events (kind, JSON), unless more than `before` was told already."""
+    flat = [part for event in events for part in event]
+    return Call(script("tell"), (*_fence(claim), before, now, *flat), _beat)
+
+
+def users(thing: str) -> str:
+    """The key of the set of unfinished jobs that need a data set or model."""
+    return f"mp:using:{checked_name(thing)}"
 
 
 def finish(
@@ -91,13 +104,13 @@ def release(claim: Claim) -> Call[bool]:
 
 
 def spread(claim: Claim, children: int) -> Call[bool]:
-    """From now on the job ends when its children have."""
+    """From now on nobody holds the job, until its children have ended."""
     return Call(script("spread"), (*_fence(claim), children), bool)
 
 
-def cancel(limits: JobLimits, job: str) -> Call[Status | None]:
+def cancel(job: str) -> Call[Status | None]:
     """Queued → cancelled, running → cancelling; the status after it."""
-    arguments = (checked_job(job), _ms(limits.lease_s))
+    arguments = (checked_job(job),)
     return Call(
         script("cancel"), arguments, lambda answer: Status(answer.decode()) if answer else None
     )
@@ -118,7 +131,7 @@ def reconcile(limits: JobLimits, kept: int | None) -> Call[Chores]:
     """Set right what lost workers and lost messages left behind."""
     lost = WorkLost(
         f"The job cost {limits.attempts} workers and was given up.",
-        hint="Send the structures in smaller parts to find the one that does this.",
+        hint="Of a prediction, send the structures in smaller parts to find the one that does this.",
     )
     arguments = (
         limits.attempts,

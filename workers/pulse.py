@@ -79,7 +79,7 @@ class Pulse:
         """One beat for the process and each of its jobs."""
         self.jobs.alive(self.queue, self.worker)
         for grip in list(self._grips.values()):
-            if grip.beat is Beat.OK and time.monotonic() - grip.touched < HANGING_S:
+            if grip.beat is not Beat.LOST and time.monotonic() - grip.touched < HANGING_S:
                 grip.beat = self.jobs.beat(grip.claim)
         if time.monotonic() - self._figures_at > FIGURES_S:
             self._figures_at = time.monotonic()

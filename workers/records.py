@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from workers.contract import Task
+from workers.contract import QUEUE_OF, Queue, Task
 from workers.settings import WorkerSettings
+
+KEPT_S = 7 * 86_400
 
 
 class Status(StrEnum):
@@ -42,6 +44,7 @@ class JobLimits:
     attempts: int = 3  # workers a job may cost before it counts as poison
     max_queued: int = 10_000
     max_kept: int = 100_000  # ended jobs; beyond that the oldest go before their time
+    train_grace_s: float = 120.0
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> "JobLimits":
@@ -50,7 +53,12 @@ class JobLimits:
             lease_s=settings.lease_s,
             max_queued=settings.max_queued_jobs,
             max_kept=settings.max_kept_jobs,
+            train_grace_s=settings.train_grace_s,
         )
+
+    def grace_s(self, kind: Task) -> float:
+        """How long a job that is cancelled may still be held, by a worker that shows itself."""
+        return self.train_grace_s if QUEUE_OF[kind] is Queue.TRAIN else self.lease_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +73,12 @@ class NewJob:
     request_id: str | None = None
     traceparent: str | None = None  # the caller's trace (W3C), kept as it came
     models: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()  # data sets and models that have to stay until it has ended
     total: int = 0  # items, as far as they are known
     direct: bool = False  # woken by the submit script itself, without a Celery message
     answer_to: str | None = None  # the service that waits for the end
     parent: str | None = None
-    ttl_s: int = 7 * 86_400  # kept this long after its end
+    ttl_s: int = KEPT_S  # kept this long after its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,10 @@ class Job:
     models: tuple[str, ...] = ()
     direct: bool = False
     worker: str | None = None  # who claimed it last
+    uses: tuple[str, ...] = ()
+    children: int | None = None  # how many; set when all of them have been submitted
+    told: int = 0  # how much of its reports has become events
+    ttl_s: int = KEPT_S
 
 
 Claim = Job  # what a successful claim returns: the record with the attempt that fences every write
@@ -173,6 +186,10 @@ def job_of(job: str, fields: Mapping[str, str]) -> Job:
         models=tuple(json.loads(fields["models"])) if fields.get("models") else (),
         direct=fields.get("direct") == "1",
         worker=fields.get("worker"),
+        uses=tuple(json.loads(fields.get("uses", "[]"))),
+        children=int(fields["children"]) if "children" in fields else None,
+        told=int(fields.get("told", 0)),
+        ttl_s=int(fields["ttl"]),
     )
 
 

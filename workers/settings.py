@@ -78,6 +78,22 @@ class WorkerSettings(BaseSettings):
         le=300,
         description="Time a worker that is told to stop gives to the job in hand.",
     )
+    train_workers: int = Field(
+        1, ge=1, le=64, description="Trainings that `matprop up` lets run at once."
+    )
+    train_threads: int = Field(1, ge=1, le=1024, description="Threads of one training.")
+    train_memory_bytes: int = Field(
+        16_000_000_000,
+        ge=1_000_000_000,
+        description="Memory that one training may take on a CPU; on a GPU none is bounded.",
+    )
+    train_wall_s: float = Field(7 * 86_400, gt=0, description="Longest time one training may take.")
+    train_grace_s: float = Field(
+        120.0,
+        gt=1,
+        le=3_600,
+        description="Time a cancelled training has to keep the best so far.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe lines that are logged."
     )

@@ -175,6 +175,67 @@ def test_a_job_that_cost_three_workers_fails_and_says_so(jobs, redis):
     assert ended.error["code"] == "worker_lost"
 
 
+def test_a_job_that_gets_on_between_its_losses_is_no_poison(jobs, redis):
+    job = submitted(jobs, kind=Task.TRAIN)
+    for attempt in range(1, 8):
+        claim = jobs.claim(job, f"w{attempt}")
+        assert claim.done == attempt - 1
+        jobs.progress(claim, attempt, 0, 100, kept=True)
+        lapse(redis, job)
+        jobs.reconcile()
+    assert jobs.get(job).status is Status.QUEUED
+
+
+def test_a_job_that_gets_no_further_than_its_lost_workers_is_poison(jobs, redis):
+    job = submitted(jobs, kind=Task.TRAIN)
+    for attempt in range(1, 5):
+        claim = jobs.claim(job, f"w{attempt}")
+        jobs.progress(claim, 2, 0, 100, kept=True)
+        lapse(redis, job)
+        jobs.reconcile()
+        assert jobs.get(job).status.ended == (attempt == 3)
+        if attempt == 3:
+            break
+
+
+def test_a_cancelled_training_keeps_its_lease_for_its_grace_while_it_beats(redis):
+    jobs = Jobs(redis, JobLimits(lease_s=10, train_grace_s=100))
+    job, claim = claimed(jobs, kind=Task.TRAIN)
+    jobs.cancel(job)
+    silent = redis.zscore("mp:leases", job)
+    redis.hincrby(f"mp:job:{job}", "lease", 50_000)  # as if time had passed
+    assert jobs.beat(claim) is Beat.CANCELLED
+    assert redis.zscore("mp:leases", job) > silent + 40_000
+    redis.hincrby(f"mp:job:{job}", "lease", 500_000)
+    jobs.beat(claim)
+    over = int(redis.hget(f"mp:job:{job}", "over"))
+    assert redis.zscore("mp:leases", job) == over < silent + 100_000
+
+
+def test_what_is_told_becomes_events_once(jobs):
+    job, claim = claimed(jobs)
+    lines = [("metric", '{"epoch":1}'), ("log", '{"text":"x"}')]
+    for _ in range(2):
+        assert jobs.tell(claim, lines, 0, 40) is Beat.OK
+    jobs.tell(claim, [("metric", '{"epoch":2}')], 40, 60)
+    told = [(event.kind, event.data) for event in jobs.events(job)[2:]]
+    assert told == [("metric", {"epoch": 1}), ("log", {"text": "x"}), ("metric", {"epoch": 2})]
+    jobs.release(claim)
+    assert jobs.tell(claim, lines, 60, 80) is Beat.LOST
+    assert jobs.claim(job, "next").told == 60
+
+
+def test_a_data_set_is_used_until_the_last_job_that_needs_it_has_ended(jobs):
+    first, claim = claimed(jobs, uses=("set_1", "m@1"))
+    jobs.finish(claim, Status.FAILED)
+    assert jobs.users("set_1") == set()
+    again = new_id("job")
+    assert jobs.retry(first, again)
+    assert jobs.users("set_1") == jobs.users("m@1") == {again}
+    jobs.cancel(again)
+    assert jobs.users("set_1") == set()
+
+
 def test_giving_a_job_back_costs_none_of_its_lives(jobs):
     job = submitted(jobs)
     for attempt in range(1, 8):
@@ -230,19 +291,42 @@ def test_events_come_in_order_and_continue_after_the_last_one_seen(jobs):
     assert jobs.events(job, events[-1].id, block_ms=5) == []
 
 
-def test_a_parent_ends_with_its_last_child(jobs):
+def parent_of(jobs: Jobs, number: int) -> tuple[str, list[str]]:
+    """A parent that has spread, and its children."""
+    parent, claim = claimed(jobs)
+    children = [submitted(jobs, id=child_id(parent, one), parent=parent) for one in range(number)]
+    assert jobs.spread(claim, number)
+    return parent, children
+
+
+def end(jobs: Jobs, job: str, status: Status = Status.SUCCEEDED) -> None:
+    assert jobs.finish(jobs.claim(job, "w"), status)
+
+
+def test_a_parent_is_queued_again_to_close_when_its_last_child_has_ended(jobs, redis):
     parent, claim = claimed(jobs)
     children = [child_id(parent, number) for number in range(3)]
     for child in children:
         submitted(jobs, id=child, parent=parent)
-    first = jobs.claim(children[0], "w")
-    jobs.finish(first, Status.SUCCEEDED)
+    end(jobs, children[0])
     assert jobs.spread(claim, 3)
     for child, status in zip(children[1:], (Status.FAILED, Status.SUCCEEDED), strict=True):
         assert jobs.get(parent).status is Status.RUNNING
-        jobs.finish(jobs.claim(child, "w"), status)
-    ended = jobs.get(parent)
-    assert (ended.status, ended.done, ended.failed, ended.total) == (Status.SUCCEEDED, 3, 1, 3)
+        end(jobs, child, status)
+    assert jobs.get(parent).status is Status.QUEUED
+    assert (parent, Task.PREDICT) in jobs.reconcile().publish
+    closing = jobs.claim(parent, "closer")
+    assert (closing.done, closing.failed, closing.total, closing.children) == (3, 1, 3, 3)
+    assert jobs.finish(closing, Status.SUCCEEDED)
+
+
+def test_a_lost_closing_is_done_again(jobs, redis):
+    parent, children = parent_of(jobs, 1)
+    end(jobs, children[0])
+    jobs.claim(parent, "closer")
+    lapse(redis, parent)
+    jobs.reconcile()
+    assert jobs.claim(parent, "next").children == 1
 
 
 def test_a_parent_whose_worker_was_lost_submits_no_child_twice(jobs, redis):
@@ -257,15 +341,45 @@ def test_a_parent_whose_worker_was_lost_submits_no_child_twice(jobs, redis):
     assert redis.scard(f"mp:children:{parent}") == 2
 
 
-def test_cancelling_a_parent_cancels_its_children(jobs):
-    parent, claim = claimed(jobs)
-    children = [submitted(jobs, parent=parent) for _ in range(2)]
+def test_a_cancelled_parent_closes_after_its_children(jobs):
+    parent, children = parent_of(jobs, 2)
     running = jobs.claim(children[1], "w")
-    jobs.spread(claim, 2)
     assert jobs.cancel(parent) is Status.CANCELLING
     assert jobs.get(children[0]).status is Status.CANCELLED
+    assert jobs.claim(parent, "early") is None
     jobs.finish(running, Status.SUCCEEDED)
+    assert (parent, Task.PREDICT) in jobs.reconcile().publish
+    closing = jobs.claim(parent, "closer")
+    assert closing.status is Status.CANCELLING
+    assert jobs.claim(parent, "another") is None
+    assert jobs.finish(closing, Status.SUCCEEDED)
     assert jobs.get(parent).status is Status.CANCELLED
+
+
+def test_a_parent_cancelled_before_it_closes_closes_all_the_same(jobs):
+    parent, children = parent_of(jobs, 1)
+    end(jobs, children[0])
+    assert jobs.cancel(parent) is Status.CANCELLING
+    assert jobs.finish(jobs.claim(parent, "closer"), Status.SUCCEEDED)
+    assert jobs.get(parent).status is Status.CANCELLED
+
+
+def test_a_cancelled_closing_whose_worker_is_lost_ends(jobs, redis):
+    parent, children = parent_of(jobs, 1)
+    jobs.cancel(parent)
+    assert jobs.claim(parent, "closer") is not None
+    lapse(redis, parent)
+    jobs.reconcile()
+    assert jobs.get(parent).status is Status.CANCELLED
+
+
+def test_a_parent_that_fails_leaves_no_children_at_work(jobs):
+    parent, claim = claimed(jobs)
+    waiting, running = (submitted(jobs, parent=parent) for _ in range(2))
+    jobs.claim(running, "w")
+    jobs.finish(claim, Status.FAILED)
+    assert jobs.get(waiting).status is Status.CANCELLED
+    assert jobs.get(running).status is Status.CANCELLING
 
 
 def test_a_retry_is_a_new_job_with_the_same_order(jobs):
@@ -383,6 +497,7 @@ def test_the_service_sees_what_the_worker_does(jobs, settings):
             assert await waiting == [jobs.get(order.id)]
             assert await service.get(order.id) == jobs.get(order.id)
             assert await service.list() == jobs.list()
+            assert await service.users("set_1") == set()
             assert [event.kind for event in await service.events(order.id)][-1] == "done"
             client_events = f"mp:events:{order.id}"
             await client.delete(client_events)

@@ -1,13 +1,21 @@
--- ARGV: id, attempt, who claimed, lease (ms), then for progress: done, failed, total.
+-- ARGV: id, attempt, who claimed, then for progress: done, failed, total, whether what is done outlives the worker.
 local id, t = ARGV[1], now()
 local key = record(id)
 local status = status_for(id, ARGV[2], ARGV[3])
-if status == 'cancelling' then return 'cancelled' end
+if status == 'cancelling' then
+  last_lease(id, t)
+  return 'cancelled'
+end
 if status ~= 'running' then return 'lost' end
-redis.call('ZADD', 'mp:leases', ms(t + tonumber(ARGV[4])), id)
-if ARGV[5] then
-  redis.call('HSET', key, 'done', ARGV[5], 'failed', ARGV[6], 'total', ARGV[7])
+local lease, kept = unpack(redis.call('HMGET', key, 'lease', 'kept'))
+redis.call('ZADD', 'mp:leases', ms(t + tonumber(lease)), id)
+if ARGV[4] then
+  redis.call('HSET', key, 'done', ARGV[4], 'failed', ARGV[5], 'total', ARGV[6])
   event(id, 'progress', cjson.encode({
-    done = tonumber(ARGV[5]), failed = tonumber(ARGV[6]), total = tonumber(ARGV[7]) }))
+    done = tonumber(ARGV[4]), failed = tonumber(ARGV[5]), total = tonumber(ARGV[6]) }))
+  -- A job that gets on from where its lost worker was is no poison.
+  if ARGV[7] == '1' and tonumber(ARGV[4]) > tonumber(kept or 0) then
+    redis.call('HSET', key, 'kept', ARGV[4], 'lost', '0')
+  end
 end
 return 'ok'

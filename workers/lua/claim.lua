@@ -1,13 +1,23 @@
 -- ARGV: id, who claims (a name made for this claim), lease (ms).
 local id, t = ARGV[1], now()
 local key = record(id)
-local status, worker = unpack(redis.call('HMGET', key, 'status', 'worker'))
+local status, worker, closing, children, kept, started, grace =
+  unpack(redis.call('HMGET', key, 'status', 'worker', 'closing', 'children', 'kept', 'started', 'grace'))
 -- The same claim again: its first answer was lost on the way.
-if status == 'running' and worker == ARGV[2] then return redis.call('HGETALL', key) end
-if status ~= 'queued' then return nil end
+if (status == 'running' or status == 'cancelling') and worker == ARGV[2] then return redis.call('HGETALL', key) end
+local cancelled = status == 'cancelling' and closing == '1'
+if status ~= 'queued' and not cancelled then return nil end
 unlist(id)
 local attempt = redis.call('HINCRBY', key, 'attempt', 1)
-redis.call('HSET', key, 'status', 'running', 'worker', ARGV[2], 'started', ms(t), 'done', '0', 'failed', '0')
-redis.call('ZADD', 'mp:leases', ms(t + tonumber(ARGV[3])), id)
-status_event(id, 'running', attempt)
+redis.call('HSET', key, 'worker', ARGV[2], 'lease', ARGV[3], 'closing', '0')
+if not children then redis.call('HSET', key, 'done', kept or '0', 'failed', '0') end
+if not children or not started then redis.call('HSET', key, 'started', ms(t)) end
+if cancelled then
+  redis.call('HSET', key, 'over', ms(t + tonumber(grace or 10000)))
+  last_lease(id, t)
+else
+  redis.call('HSET', key, 'status', 'running')
+  redis.call('ZADD', 'mp:leases', ms(t + tonumber(ARGV[3])), id)
+  status_event(id, 'running', attempt)
+end
 return redis.call('HGETALL', key)

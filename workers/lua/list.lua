@@ -6,10 +6,11 @@ local ids = redis.call('ZREVRANGEBYLEX', ARGV[1], ARGV[2], ARGV[3], 'LIMIT', 0, 
 local found, wanted = { '' }, tonumber(ARGV[5])
 
 local function fits(job)
-  local kind, status, label, models =
-    unpack(redis.call('HMGET', record(job), 'kind', 'status', 'label', 'models'))
+  local kind, status, label, models, parent =
+    unpack(redis.call('HMGET', record(job), 'kind', 'status', 'label', 'models', 'parent'))
   if not kind then return false end
-  if filters.kind and filters.kind ~= kind then return false end
+  if filters.kind and not string.find(' ' .. filters.kind .. ' ', ' ' .. kind .. ' ', 1, true) then return false end
+  if filters.parent and filters.parent ~= (parent or '') then return false end
   if filters.status and filters.status ~= status then return false end
   if filters.label and filters.label ~= label then return false end
   if filters.model and not string.find(models or '', '"' .. filters.model .. '"', 1, true)

@@ -43,12 +43,36 @@ local function unlist(id)
   return owner
 end
 
+-- What a job needs may not go before it has ended: `mp:using:<data set or model>` holds the unfinished jobs.
+local function use(id, command)
+  for _, thing in ipairs(cjson.decode(redis.call('HGET', record(id), 'uses') or '[]')) do
+    redis.call(command, 'mp:using:' .. thing, id)
+  end
+end
+
+-- The last child of a parent has ended: the parent is due again, to close. One that is cancelled closes as well,
+-- for what its children have made so far; it keeps its status.
+local function close_parent(id, t)
+  local key = record(id)
+  redis.call('HSET', key, 'closing', '1', 'tries', '0')
+  redis.call('HDEL', key, 'worker')
+  redis.call('ZADD', 'mp:due', ms(t), id)
+  local status, attempt = unpack(redis.call('HMGET', key, 'status', 'attempt'))
+  if status == 'running' then
+    redis.call('HSET', key, 'status', 'queued')
+    status_event(id, 'queued', attempt)
+  end
+  wake(id, t)
+end
+
+local cancel_job
+
 -- The one place where a job ends. A parent is counted up here, in the same step as its child's end.
 local function end_job(id, status, error, t)
   local key = record(id)
   unlist(id)
+  use(id, 'SREM')
   redis.call('HSET', key, 'status', status, 'finished', ms(t))
-  redis.call('HDEL', key, 'lease')
   if error ~= '' then redis.call('HSET', key, 'error', error) end
   local ttl, answer, parent, done, failed, total, direct =
     unpack(redis.call('HMGET', key, 'ttl', 'answer', 'parent', 'done', 'failed', 'total', 'direct'))
@@ -64,33 +88,41 @@ local function end_job(id, status, error, t)
     redis.call('RPUSH', 'mp:answers:' .. answer, cjson.encode({ id, redis.call('HGETALL', key) }))
     redis.call('EXPIRE', 'mp:answers:' .. answer, 60)
   end
-  if not parent or redis.call('EXISTS', record(parent)) == 0 then return end
+  -- Children that nobody waits for any more.
+  for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do cancel_job(child, t) end
+  local was = parent and redis.call('HGET', record(parent), 'status')
+  if not was or ENDED[was] then return end
   redis.call('HINCRBY', record(parent), 'done', 1)
   if status ~= 'succeeded' then redis.call('HINCRBY', record(parent), 'failed', 1) end
-  local was, children, ended = unpack(redis.call('HMGET', record(parent), 'status', 'children', 'done'))
+  local children, ended = unpack(redis.call('HMGET', record(parent), 'children', 'done'))
   event(parent, 'progress', cjson.encode({ done = tonumber(ended), total = tonumber(children or 0) }))
-  if children and tonumber(ended) >= tonumber(children) and not ENDED[was] then
-    end_job(parent, was == 'cancelling' and 'cancelled' or 'succeeded', '', t)
-  end
+  if children and tonumber(ended) == tonumber(children) then close_parent(parent, t) end
 end
 
-local function cancel_job(id, lease, t)
+-- A job that is cancelled keeps its lease while its worker beats, but not beyond its grace time.
+local function last_lease(id, t)
+  local lease, over = unpack(redis.call('HMGET', record(id), 'lease', 'over'))
+  redis.call('ZADD', 'mp:leases', ms(math.min(t + tonumber(lease or 10000), tonumber(over))), id)
+end
+
+cancel_job = function(id, t)
   local key = record(id)
-  local status, attempt, children = unpack(redis.call('HMGET', key, 'status', 'attempt', 'children'))
+  local status, attempt, children, closing, grace =
+    unpack(redis.call('HMGET', key, 'status', 'attempt', 'children', 'closing', 'grace'))
   if not status then return nil end
-  if status == 'queued' then
+  if status == 'queued' and closing ~= '1' then
     end_job(id, 'cancelled', '', t)
     return 'cancelled'
   end
-  if status ~= 'running' then return status end
+  if ENDED[status] or status == 'cancelling' then return status end
   redis.call('HSET', key, 'status', 'cancelling')
   status_event(id, 'cancelling', attempt)
-  if children then
-    for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do cancel_job(child, lease, t) end
+  if children and not redis.call('ZSCORE', 'mp:leases', id) then
+    for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do cancel_job(child, t) end
     return redis.call('HGET', key, 'status')
   end
-  -- The grace time: from now on no beat renews the lease, and its end is the job's.
-  redis.call('ZADD', 'mp:leases', ms(t + lease), id)
+  redis.call('HSET', key, 'over', ms(t + tonumber(grace or 10000)))
+  last_lease(id, t)
   return 'cancelling'
 end
 

@@ -22,6 +22,11 @@ local function send(id)
   end
 end
 
+local function seldom(tries)
+  while tries % 8 == 0 do tries = tries / 8 end
+  return tries == 1
+end
+
 -- Running, and the lease is over: its worker is gone.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:leases', '-inf', ms(t), 'LIMIT', 0, batch)) do
   local key = record(id)
@@ -46,17 +51,18 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT', 0, batch)) do
   local key = record(id)
   local status, kind = unpack(redis.call('HMGET', key, 'status', 'kind'))
-  if status ~= 'queued' then
+  if status ~= 'queued' and not (status == 'cancelling' and redis.call('HGET', key, 'closing') == '1') then
     redis.call('ZREM', 'mp:due', id)
   else
     local tries = redis.call('HINCRBY', key, 'tries', 1)
     local direct = redis.call('HGET', key, 'direct') == '1'
-    -- While messages wait in the queue this job's is most likely among them: only now and then add one.
+    -- While messages wait in the queue this job's is most likely among them: only now and then add one, more and
+    -- more seldom, since a training may keep the others waiting for days.
     -- With the queue empty it was lost, or sits with a busy worker while others may be idle.
     local crowded = not direct and redis.call('LLEN', QUEUE_OF[kind]) > 0
     local wait = crowded and math.min(15000, 2500 * 2 ^ tries) or 5000
     redis.call('ZADD', 'mp:due', ms(t + wait), id)
-    if not crowded or tries % 4 == 1 then send(id) end
+    if not crowded or seldom(tries) then send(id) end
   end
 end
 

@@ -9,7 +9,7 @@ if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
 if redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[3]) then return 'full' end
 local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
   'done', '0', 'failed', '0', 'created', ms(t), 'retry_of', id }
-for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', 'models', 'total', 'direct', 'ttl' }) do
+for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', 'models', 'uses', 'total', 'direct', 'ttl', 'grace' }) do
   local value = redis.call('HGET', record(id), name)
   if value then
     fields[#fields + 1] = name
@@ -17,6 +17,7 @@ for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', '
   end
 end
 redis.call('HSET', record(new), unpack(fields))
+use(new, 'SADD')
 redis.call('ZADD', 'mp:due', ms(t), new)
 redis.call('ZADD', 'mp:jobs', 0, new)
 redis.call('ZADD', 'mp:jobs:' .. redis.call('HGET', record(id), 'owner'), 0, new)

@@ -1,18 +1,18 @@
--- ARGV: id, attempt, who claimed, number of children. From here on the children's ends are the parent's progress.
+-- ARGV: id, attempt, who claimed, number of children. From here on the children's ends are the parent's progress,
+-- and with the last of them it is due again, to close.
 local id, t = ARGV[1], now()
 local key = record(id)
 local status = status_for(id, ARGV[2], ARGV[3])
 if status ~= 'running' and status ~= 'cancelling' then return 0 end
+if redis.call('HEXISTS', key, 'children') == 1 then return 1 end  -- the same call again
 redis.call('ZREM', 'mp:leases', id)
 local ended, failed = 0, 0
 for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do
-  if status == 'cancelling' then cancel_job(child, 0, t) end
+  if status == 'cancelling' then cancel_job(child, t) end
   local state = redis.call('HGET', record(child), 'status')
   if ENDED[state] then ended = ended + 1 end
   if ENDED[state] and state ~= 'succeeded' then failed = failed + 1 end
 end
 redis.call('HSET', key, 'children', ARGV[4], 'total', ARGV[4], 'done', ended, 'failed', failed)
-if ended >= tonumber(ARGV[4]) then
-  end_job(id, status == 'cancelling' and 'cancelled' or 'succeeded', '', t)
-end
+if ended >= tonumber(ARGV[4]) then close_parent(id, t) end
 return 1

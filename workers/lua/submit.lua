@@ -13,6 +13,7 @@ for name, value in pairs(job) do
   fields[#fields + 1] = value
 end
 redis.call('HSET', key, unpack(fields))
+use(id, 'SADD')
 redis.call('ZADD', 'mp:due', ms(t + tonumber(ARGV[3])), id)
 redis.call('ZADD', 'mp:jobs', 0, id)
 redis.call('ZADD', 'mp:jobs:' .. job.owner, 0, id)
