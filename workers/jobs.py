@@ -11,7 +11,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from workers import moves
-from workers.contract import Queue, Task
+from workers.contract import Queue
 from workers.ids import checked_job, checked_name, child_id, new_id
 from workers.records import (
     Beat,
@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 ROUNDS = 5  # script calls that one page may cost when its filter fits few jobs
+RECENT = 64  # events looked through for the newest of a kind
 ANSWERS = 128  # ids taken from the answers list at once
 
 
@@ -74,17 +75,21 @@ class Jobs:
         self,
         owner: str | None = None,
         *,
-        kind: Task | None = None,
+        kind: str | None = None,
         status: Status | None = None,
         label: str | None = None,
         model: str | None = None,
+        parent: str | None = None,
         since: float | None = None,
         until: float | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
-        """Jobs of an owner (none: of everyone), newest first."""
-        filters, found = _filters(kind, status, label, model), Page([], cursor)
+        """Jobs of an owner (none: of everyone), newest first.
+
+        `kind` may be several with spaces between; the `parent` "" is that of jobs which have none.
+        """
+        filters, found = _filters(kind, status, label, model, parent), Page([], cursor)
         for _ in range(ROUNDS):
             wanted = limit - len(found.jobs)
             call = moves.page(owner, found.cursor, (since, until), wanted, filters)
@@ -198,17 +203,21 @@ class AsyncJobs:
         self,
         owner: str | None = None,
         *,
-        kind: Task | None = None,
+        kind: str | None = None,
         status: Status | None = None,
         label: str | None = None,
         model: str | None = None,
+        parent: str | None = None,
         since: float | None = None,
         until: float | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
-        """Jobs of an owner (none: of everyone), newest first."""
-        filters, found = _filters(kind, status, label, model), Page([], cursor)
+        """Jobs of an owner (none: of everyone), newest first.
+
+        `kind` may be several with spaces between; the `parent` "" is that of jobs which have none.
+        """
+        filters, found = _filters(kind, status, label, model, parent), Page([], cursor)
         for _ in range(ROUNDS):
             wanted = limit - len(found.jobs)
             call = moves.page(owner, found.cursor, (since, until), wanted, filters)
@@ -243,6 +252,15 @@ class AsyncJobs:
             return found
         record = await self.get(job)
         return [moves.last_event(record)] if record and record.status.ended else []
+
+    async def newest(self, job: str, kind: str) -> Event | None:
+        """The last event of a kind, if it is among the latest."""
+        try:
+            answer = await self.redis.xrevrange(_events(job), count=RECENT)
+        except RedisError as error:
+            raise away(error) from error
+        found = moves.events_of([(b"", answer)]) if answer else []
+        return next((event for event in found if event.kind == kind), None)
 
     async def answers(self, service: str, block_s: float = 2.0) -> Sequence[Job]:
         """Ended jobs that name this service in `answer_to`; waits for the first one."""
@@ -281,9 +299,13 @@ def _events(job: str) -> str:
 
 
 def _filters(
-    kind: Task | None, status: Status | None, label: str | None, model: str | None
+    kind: str | None,
+    status: Status | None,
+    label: str | None,
+    model: str | None,
+    parent: str | None,
 ) -> dict[str, str]:
-    named = {"kind": kind, "status": status, "label": label, "model": model}
+    named = {"kind": kind, "status": status, "label": label, "model": model, "parent": parent}
     return {name: str(value) for name, value in named.items() if value is not None}
 
 
