@@ -6,8 +6,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, cast
 
@@ -50,25 +52,61 @@ _BESIDE = frozenset(
 _BESIDE_NAMES = frozenset({"atom_init.json", "readme", "license"})
 
 
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How much may be in an archive."""
+
+    members: int = bounds.MEMBERS
+    bytes: int = bounds.ARCHIVE_BYTES
+    member_bytes: int = bounds.FILE_BYTES
+
+
+USUAL = Most()
+
+
+def contents(
+    stream: IO[bytes],
+    name: str,
+    kind: Format,
+    most: Most = USUAL,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> Iterator[Member]:
+    """Every file of an archive as it is, in its order, or those whose names are wanted.
+
+    Raises: BadArchive, TooLarge.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    with _sound(name):
+        if kind is Format.ZIP:
+            yield from _zip(stream, size, name, most, wanted)
+        elif kind is Format.TAR or _holds_tar(stream):
+            yield from _tar(stream, size, name, most, wanted)
+        else:
+            yield _single(stream, size, name, most)
+
+
+@contextmanager
+def _sound(name: str) -> Iterator[None]:
+    """Whatever the libraries raise says that the archive is damaged."""
+    try:
+        yield
+    except _DAMAGE as fault:
+        raise _bad(name, f"The archive is damaged: {_short(fault)}.") from None
+    except (ValueError, IndexError, OverflowError):
+        raise _bad(name, "The archive is damaged.") from None
+
+
 def members(data: bytes, name: str, kind: Format, forced: Format | None) -> Iterator[Member]:
     """The structure files of an archive, in its order.
 
     Raises: BadArchive, TooLarge, EmptyInput.
     """
     inner = forced if forced and forced not in ARCHIVES else None
-    try:
-        if kind is Format.ZIP:
-            found = _zip(data, name)
-        elif kind is Format.TAR or _holds_tar(data):
-            found = _tar(data, name)
-        else:
-            yield _single(data, name, inner)
-            return
-        yield from _chosen(found, name, inner)
-    except _DAMAGE as fault:
-        raise _bad(name, f"The archive is damaged: {_short(fault)}.") from None
-    except (ValueError, IndexError, OverflowError):
-        raise _bad(name, "The archive is damaged.") from None
+    stream = io.BytesIO(data)
+    with _sound(name):
+        one = kind is Format.GZ and not _holds_tar(stream)
+    found = contents(stream, name, kind)
+    yield from map(partial(_recognised, inner=inner), found) if one else _chosen(found, name, inner)
 
 
 def _chosen(found: Iterator[Member], name: str, inner: Format | None) -> Iterator[Member]:
@@ -83,7 +121,7 @@ def _chosen(found: Iterator[Member], name: str, inner: Format | None) -> Iterato
         if path.suffix.lower() in _BESIDE or path.name.lower() in _BESIDE_NAMES:
             beside.append(own)
             continue
-        ready = member if member.error else _recognised(member, inner)
+        ready = _recognised(member, inner)
         if isinstance(ready.error, UnknownFormat) and path.suffix.lower() in ("", ".txt"):
             beside.append(own)
             continue
@@ -95,6 +133,8 @@ def _chosen(found: Iterator[Member], name: str, inner: Format | None) -> Iterato
 
 
 def _recognised(member: Member, inner: Format | None) -> Member:
+    if member.error:
+        return member
     try:
         kind = recognise(member.name, member.data, inner)
         if kind in ARCHIVES:
@@ -109,18 +149,21 @@ def _recognised(member: Member, inner: Format | None) -> Member:
 # -- zip -------------------------------------------------------------------------------------------
 
 
-def _zip(data: bytes, name: str) -> Iterator[Member]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+def _zip(
+    stream: IO[bytes], size: int, name: str, most: Most, wanted: Callable[[str], bool]
+) -> Iterator[Member]:
+    with zipfile.ZipFile(stream) as archive:
         listed = archive.infolist()
-        _check_listing(listed, len(data), name)
-        left = bounds.ARCHIVE_BYTES
+        _check_listing(listed, size, name, most)
+        left = most.bytes
         for info in listed:
-            if info.is_dir():
+            own = _member_name(info)
+            if info.is_dir() or not wanted(own):
                 continue
-            member, used = _zip_member(archive, info, f"{name}/{_member_name(info)}", left)
+            member, used = _zip_member(archive, info, f"{name}/{own}", min(left, most.member_bytes))
             left -= used
             if left <= 0:
-                raise _too_big(name)
+                raise _too_big(name, most)
             yield member
 
 
@@ -139,12 +182,12 @@ def _member_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str) -> None:
-    if len(listed) > bounds.MEMBERS:
+def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str, most: Most) -> None:
+    if len(listed) > most.members:
         raise TooLarge(
             f"The archive has {len(listed):,} members.",
             file=name,
-            expected=f"at most {bounds.MEMBERS:,}",
+            expected=f"at most {most.members:,}",
             got=f"{len(listed):,}",
         )
     seen: set[str] = set()
@@ -175,18 +218,18 @@ def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str) -> None:
 
 
 def _zip_member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, label: str, left: int
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, label: str, limit: int
 ) -> tuple[Member, int]:
     try:
         with archive.open(info) as file:
-            data = _limited(file, min(left, bounds.FILE_BYTES))
+            data = _limited(file, limit)
     except zipfile.BadZipFile as fault:
         return Member(label, error=_bad(label, f"The member is damaged: {_short(fault)}.")), 0
     except zlib.error:
         return Member(label, error=_bad(label, "The member is damaged.")), 0
     _check_ratio(len(data), info.compress_size, label)
-    if len(data) > bounds.FILE_BYTES:
-        return Member(label, error=_big_member(label)), len(data)
+    if len(data) > limit:
+        return Member(label, error=_big_member(label, limit)), len(data)
     return Member(label, data), len(data)
 
 
@@ -196,8 +239,8 @@ def _zip_member(
 class _Counted(io.RawIOBase):
     """A stream that stops when it gives more than it may."""
 
-    def __init__(self, stream: IO[bytes], packed: int, name: str) -> None:
-        self.stream, self.packed, self.name = stream, packed, name
+    def __init__(self, stream: IO[bytes], packed: int, name: str, most: Most) -> None:
+        self.stream, self.packed, self.name, self.most = stream, packed, name, most
         self.given = 0
 
     def readable(self) -> bool:
@@ -210,55 +253,67 @@ class _Counted(io.RawIOBase):
         data = self.stream.read(size)
         self.given += len(data)
         _check_ratio(self.given, self.packed, self.name)
-        if self.given > bounds.ARCHIVE_BYTES:
-            raise _too_big(self.name)
+        if self.given > self.most.bytes:
+            raise _too_big(self.name, self.most)
         return data
 
 
-def _tar(data: bytes, name: str) -> Iterator[Member]:
-    stream = _Counted(_unpacked(data), len(data), name)
+def _tar(
+    stream: IO[bytes], size: int, name: str, most: Most, wanted: Callable[[str], bool]
+) -> Iterator[Member]:
+    counted = _Counted(_unpacked(stream), size, name, most)
     seen: set[str] = set()
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive:
+    with tarfile.open(fileobj=counted, mode="r|", bufsize=_CHUNK) as archive:
         for count, info in enumerate(archive, 1):
-            if count > bounds.MEMBERS:
-                raise TooLarge("The archive has too many members.", file=name)
+            if count > most.members:
+                raise TooLarge(
+                    "The archive has too many members.",
+                    file=name,
+                    expected=f"at most {most.members:,}",
+                )
             _check_name(info.name, name, seen)
-            if info.isdir():
+            if info.isdir() or not wanted(info.name):
                 continue
             if not info.isreg() or info.issparse():
                 raise _bad(name, f"The member {_shown(info.name)} is a link or a device.")
             label = f"{name}/{info.name}"
-            if info.size > bounds.FILE_BYTES:
-                yield Member(label, error=_big_member(label))
+            if info.size > most.member_bytes:
+                yield Member(label, error=_big_member(label, most.member_bytes))
                 continue
             file = archive.extractfile(info)
-            yield Member(label, _limited(file, bounds.FILE_BYTES) if file else b"")
+            yield Member(label, _limited(file, most.member_bytes) if file else b"")
 
 
-def _unpacked(data: bytes) -> IO[bytes]:
-    if data.startswith(b"\x1f\x8b"):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=io.BytesIO(data)))
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
+def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+    magic = stream.read(4)
+    stream.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+    if magic == b"\x28\xb5\x2f\xfd":
         unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        return cast("IO[bytes]", unpacker.stream_reader(io.BytesIO(data)))
-    return io.BytesIO(data)
+        return cast("IO[bytes]", unpacker.stream_reader(stream, closefd=False))
+    return stream
 
 
-def _holds_tar(data: bytes) -> bool:
-    return _unpacked(data).read(512)[257:262] == b"ustar"
+def _holds_tar(stream: IO[bytes]) -> bool:
+    stream.seek(0)
+    try:
+        return _unpacked(stream).read(512)[257:262] == b"ustar"
+    finally:
+        stream.seek(0)
 
 
 # -- one compressed file ---------------------------------------------------------------------------
 
 
-def _single(data: bytes, name: str, inner: Format | None) -> Member:
+def _single(stream: IO[bytes], size: int, name: str, most: Most) -> Member:
     path = PurePosixPath(name)
     own = str(path.with_suffix("")) if path.suffix.lower() in (".gz", ".zst", ".zstd") else name
-    text = _limited(_unpacked(data), bounds.FILE_BYTES)
-    if len(text) > bounds.FILE_BYTES:
-        _check_ratio(len(text), len(data), name)
-        return Member(name, error=_big_member(name))
-    return _recognised(Member(own, text), inner)
+    text = _limited(_unpacked(stream), most.member_bytes)
+    if len(text) > most.member_bytes:
+        _check_ratio(len(text), size, name)
+        return Member(name, error=_big_member(name, most.member_bytes))
+    return Member(own, text)
 
 
 # -- bounds ----------------------------------------------------------------------------------------
@@ -304,17 +359,17 @@ def _bad(name: str, detail: str, hint: str | None = None) -> BadArchive:
     return BadArchive(detail, file=name, hint=hint)
 
 
-def _too_big(name: str) -> TooLarge:
+def _too_big(name: str, most: Most) -> TooLarge:
     return TooLarge(
-        f"The archive holds more than {bounds.ARCHIVE_BYTES:,} bytes.",
+        f"The archive holds more than {most.bytes:,} bytes.",
         file=name,
-        expected=f"at most {bounds.ARCHIVE_BYTES:,} bytes unpacked",
+        expected=f"at most {most.bytes:,} bytes unpacked",
     )
 
 
-def _big_member(label: str) -> TooLarge:
+def _big_member(label: str, limit: int) -> TooLarge:
     return TooLarge(
-        f"The member has more than {bounds.FILE_BYTES:,} bytes.",
+        f"The member has more than {limit:,} bytes.",
         file=label,
-        expected=f"at most {bounds.FILE_BYTES:,} bytes a structure file",
+        expected=f"at most {limit:,} bytes a file",
     )
