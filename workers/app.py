@@ -31,7 +31,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 settings = WorkerSettings()
 app = make_celery(settings)
-app.conf.imports = ("workers.tasks.predict", "workers.tasks.importing")
+app.conf.imports = ("workers.tasks",)
 app.loader.import_default_modules()
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from workers.ids import checked_job
+from workers.ids import checked_job, checked_set
 
 
 class Files:
@@ -30,6 +30,10 @@ class Files:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(self.upload(job), target)
 
+    def dataset(self, dataset: str) -> Path:
+        """The folder of a data set. Raises: ValueError for what is no id."""
+        return self.state / "datasets" / checked_set(dataset)
+
     def models(self) -> Path:
         """The folder of registered models: `name/version/{card.json, weights.safetensors}`."""
         return self.state / "models"
@@ -45,6 +49,18 @@ class Files:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def training(self, job: str) -> Path:
+        """Where a training, search or evaluation works; it outlives every attempt and goes with the job."""
+        return self.trainings() / checked_job(job)
+
+    def trial(self, parent: str, number: int) -> Path:
+        """Where a child works: its parent's, which closes with what is found there."""
+        return self.training(parent) / "trials" / str(number)
+
+    def trainings(self) -> Path:
+        """The folder of all of them."""
+        return self.state / "trainings"
+
     def kinds(self) -> tuple[Path, ...]:
         """The folders whose files belong to jobs."""
         return tuple(self.state / kind for kind in ("uploads", "results", "scratch"))
@@ -53,6 +69,7 @@ class Files:
         """Forget all files of a job; missing ones are no fault."""
         for path in (self.upload(job), self.result(job)):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.training(job), ignore_errors=True)
 
     def _of_job(self, kind: str, job: str, suffix: str) -> Path:
         checked_job(job)

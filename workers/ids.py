@@ -10,6 +10,7 @@ TIME_LENGTH = 10  # 48 bits of milliseconds
 RANDOM_BITS = 80
 
 JOB = re.compile(r"job_[0-7][0-9A-HJKMNP-TV-Z]{25}")
+SET = re.compile(r"set_[0-7][0-9A-HJKMNP-TV-Z]{25}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}")
 
 
@@ -34,6 +35,13 @@ def checked_job(job: str) -> str:
     if not JOB.fullmatch(job):
         raise ValueError(f"not a job id: {job!r:.80}")
     return job
+
+
+def checked_set(dataset: str) -> str:
+    """The id of a data set that may stand in a path."""
+    if not SET.fullmatch(dataset):
+        raise ValueError(f"not a data set's id: {dataset!r:.80}")
+    return dataset
 
 
 def checked_name(name: str) -> str:

@@ -1,17 +1,17 @@
 """The run of an import job: the upload, read in a limited process, becomes a version of a model."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from models.card import Card
-from models.catalogue import CARD, RELEASED, Catalogue, register
+from models.catalogue import CARD
 from models.errors import (
     BadCheckpoint,
     EmptyInput,
     InputError,
     MatpropError,
     ModelError,
-    UnknownModel,
 )
 from workers import limited
 from workers.contract import ImportOrder
@@ -20,6 +20,7 @@ from workers.jobs import Claim, Status
 from workers.limited import Bounds, Ended
 from workers.owning import Hold, Outcome
 from workers.pack import PackEntry, read_pack
+from workers.registering import registered
 
 MODULE = "models.published"
 
@@ -45,7 +46,7 @@ class Importer:
                 limited.run(self.module, arguments, self.bounds, hold.check), staged, entry.name
             )
             hold.tell((0, 0, 1))  # the last look before what cannot be taken back
-            card = self._earlier(claim, card) or self._register(staged, card, entry.name)
+            card = registered(self.files, staged, card, _made_by(claim), entry.name)
         with written(self.files.result(claim.id), str(claim.attempt)) as result:
             line = {"model": card.id, "name": card.name, "version": card.version}
             result.write(json.dumps(line).encode() + b"\n")
@@ -67,38 +68,10 @@ class Importer:
             raise EmptyInput("The call holds no checkpoint.")
         return entries[0]
 
-    def _register(self, staged: Path, card: Card, file_name: str) -> Card:
-        """The next version; one that answers with something else than those before it needs its own name."""
-        try:
-            known = Catalogue((RELEASED, self.files.models())).get(card.name)[0]
-        except UnknownModel:
-            return register(self.files.models(), staged, card)
-        before, now = (
-            [f"{one.property} in {one.unit}" for one in model.targets] for model in (known, card)
-        )
-        if before != now:
-            raise InputError(
-                f"{known.id} predicts {', '.join(before)}; this checkpoint predicts {', '.join(now)}.",
-                file=file_name,
-                expected=", ".join(before),
-                got=", ".join(now),
-                hint="Versions of a model predict the same; give this one a name of its own.",
-            )
-        return register(self.files.models(), staged, card)
 
-    def _earlier(self, claim: Claim, card: Card) -> Card | None:
-        """The version that a lost attempt of this job has registered already."""
-        if claim.attempt == 1:
-            return None
-        found = Catalogue((RELEASED, self.files.models())).list()
-        same = (
-            one
-            for one in found
-            if (one.name, one.weights_sha256, one.targets)
-            == (card.name, card.weights_sha256, card.targets)
-            and one.created_at.timestamp() >= claim.created_at
-        )
-        return next(same, None)
+def _made_by(claim: Claim) -> Callable[[Card], bool]:
+    """Whether a lost attempt of this job may have registered this version."""
+    return lambda one: claim.attempt > 1 and one.created_at.timestamp() >= claim.created_at
 
 
 def _wishes(order: ImportOrder, file_name: str) -> list[str]:

@@ -4,7 +4,7 @@ import errno
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,11 @@ class Holder:
         self.grace_s = grace_s
         self.tally = tally
 
-    def run(self, job: str, work: Callable[["Hold"], Outcome]) -> bool:
-        """Whether this worker ended the job; false when there was nothing to claim or it was lost."""
+    def run(self, job: str, work: Callable[["Hold"], Outcome | None]) -> bool:
+        """Whether this worker ended the job; false when there was nothing to claim or it was lost.
+
+        A `work` that tells no outcome has left the job to its children.
+        """
         began = time.perf_counter()
         claim = self.jobs.claim(job, f"{self.pulse.worker}.{secrets.token_hex(6)}")
         if claim is None:
@@ -70,7 +73,7 @@ class Holder:
                 outcome.afterwards()
             return ended
 
-    def _outcome(self, hold: "Hold", work: Callable[["Hold"], Outcome]) -> Outcome | None:
+    def _outcome(self, hold: "Hold", work: Callable[["Hold"], Outcome | None]) -> Outcome | None:
         try:
             return work(hold)
         except Stopped as stop:
@@ -112,6 +115,11 @@ class Hold:
         self.claim = grip.claim
         self.counts: Counts | None = None
 
+    @property
+    def jobs(self) -> Jobs:
+        """Where the job's record is."""
+        return self._holder.jobs
+
     def check(self) -> None:
         """Called whenever the run gets on. Raises: Stopped."""
         self.grip.touch()
@@ -120,11 +128,34 @@ class Hold:
         if self._holder.stopping.overdue(self._holder.grace_s):
             raise Stopped(Beat.OK)
 
+    def cancelled(self) -> bool:
+        """As `check`, for a run that has something to keep when it is cancelled. Raises: Stopped."""
+        try:
+            self.check()
+        except Stopped as stop:
+            if stop.beat is not Beat.CANCELLED:
+                raise
+            return True
+        return False
+
     def tell(self, counts: Counts) -> None:
         """Progress for whoever watches. Raises: Stopped."""
         self.counts = counts
-        beat = self._holder.jobs.progress(self.claim, *counts)
+        beat = self.jobs.progress(self.claim, *counts)
         if beat is not Beat.OK:
+            raise Stopped(beat)
+
+    def report(self, events: Sequence[tuple[str, str]], before: int, now: int) -> None:
+        """Events for whoever follows, cancelled or not. Raises: Stopped when the job is lost."""
+        self._held(self.jobs.tell(self.claim, events, before, now))
+
+    def got_to(self, counts: Counts) -> None:
+        """Progress that outlives this worker, cancelled or not. Raises: Stopped when the job is lost."""
+        self.counts = counts
+        self._held(self.jobs.progress(self.claim, *counts, kept=True))
+
+    def _held(self, beat: Beat) -> None:
+        if beat is Beat.LOST:
             raise Stopped(beat)
 
 

@@ -1,6 +1,7 @@
 """Files that nobody will ask for any more: left by a killed process, or by a job that is gone."""
 
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -20,7 +21,7 @@ log = logging.getLogger("matprop.sweep")
 
 
 def sweep(files: Files, jobs: Jobs, now: float | None = None) -> int:
-    """Remove half-written files, and uploads and results without a job; returns how many."""
+    """Remove half-written files, and uploads, results and trainings without a job; returns how many."""
     before = (now or time.time()) - LEFT_S
     removed = 0
     left = (path for folder in files.kinds() for path in _older(folder, before))
@@ -29,9 +30,21 @@ def sweep(files: Files, jobs: Jobs, now: float | None = None) -> int:
             if not wanted:
                 path.unlink(missing_ok=True)
                 removed += 1
+    removed += _sweep_trainings(files, jobs, before)
     if removed:
-        log.info("%d files without a job removed", removed)
+        log.info("%d files and folders without a job removed", removed)
     return removed
+
+
+def _sweep_trainings(files: Files, jobs: Jobs, before: float) -> int:
+    """Folders go whole; their time is that of the last file made in them."""
+    folders = [each for each in files.trainings().glob("*") if each.stat().st_mtime < before]
+    gone = [
+        folder for folder, wanted in zip(folders, _wanted(jobs, folders), strict=True) if not wanted
+    ]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(gone)
 
 
 def _older(folder: Path, before: float) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The task `import`: a checkpoint becomes a version of a model."""
+"""What the queues carry: a task of every kind of job, which hands the job to what lives in this child."""
 
 from celery import shared_task
 
@@ -12,4 +12,5 @@ def _run(job: str) -> None:
     perform(job)
 
 
-import_model = shared_task(name=str(Task.IMPORT))(_run)
+for _task in Task:
+    shared_task(name=str(_task))(_run)

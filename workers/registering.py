@@ -1,0 +1,67 @@
+"""How a model that was made by a job becomes a version: once, and only beside versions that answer alike."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from models.card import Card
+from models.catalogue import CARD, RELEASED, Catalogue, register
+from models.errors import InputError, UnknownModel
+from models.families.kinds import KINDS
+from workers.files import Files
+
+SHAPE = {"crystal": "", "sites": " of each site", "bonds": " of the adsorbate's bonds"}
+
+
+def answers_of(family: str, targets: Iterable[tuple[str, str]]) -> str:
+    """What a model answers with, in words; `targets` are properties with their units."""
+    shape = SHAPE[KINDS[family].answers]
+    return ", ".join(f"{name} in {unit}{shape}" for name, unit in targets)
+
+
+def check_fits(files: Files, name: str, now: str, file: str | None = None) -> None:
+    """Versions of a model answer alike. Raises: InputError for a name whose versions answer otherwise."""
+    try:
+        known = Catalogue((RELEASED, files.models())).get(name)[0]
+    except UnknownModel:
+        return
+    before = _answers(known)
+    if before != now:
+        raise InputError(
+            f"{known.id} predicts {before}; this one predicts {now}.",
+            file=file,
+            expected=before,
+            got=now,
+            hint="Versions of a model predict the same; give this one a name of its own.",
+        )
+
+
+def registered(
+    files: Files,
+    staged: Path,
+    card: Card,
+    is_ours: Callable[[Card], bool],
+    file: str | None = None,
+) -> Card:
+    """The version that a lost attempt has made already, or the next one. Raises: InputError."""
+    for one in Catalogue((RELEASED, files.models())).list():
+        same = (one.name, one.weights_sha256, one.targets)
+        if same == (card.name, card.weights_sha256, card.targets) and is_ours(one):
+            return one
+    check_fits(files, card.name, _answers(card), file)
+    return register(files.models(), staged, card)
+
+
+def registered_as(files: Files, name: str, model: Path) -> Card:
+    """A version of `name` from the folder of a trained model, which stays for the next attempt."""
+    card = Card.model_validate_json((model / CARD).read_bytes())
+    card = card.model_copy(update={"name": name})
+    staged = model.with_name("registering")
+    shutil.rmtree(staged, ignore_errors=True)
+    shutil.copytree(model, staged, copy_function=os.link)
+    return registered(files, staged, card, lambda one: one.created_at == card.created_at)
+
+
+def _answers(card: Card) -> str:
+    return answers_of(card.family, [(one.property, one.unit) for one in card.targets])

@@ -1,1 +1,0 @@
-"""What the queues carry, one thin file a task: state, call, state."""
