@@ -285,6 +285,7 @@ def _tar(
 
 
 def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+    stream.seek(0)
     magic = stream.read(4)
     stream.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -296,11 +297,7 @@ def _unpacked(stream: IO[bytes]) -> IO[bytes]:
 
 
 def _holds_tar(stream: IO[bytes]) -> bool:
-    stream.seek(0)
-    try:
-        return _unpacked(stream).read(512)[257:262] == b"ustar"
-    finally:
-        stream.seek(0)
+    return _unpacked(stream).read(512)[257:262] == b"ustar"
 
 
 # -- one compressed file ---------------------------------------------------------------------------
