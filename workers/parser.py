@@ -61,6 +61,7 @@ class Parsed:
     graphs: dict[str, bytes]  # by the key of their settings
     faults: dict[str, dict[str, Any]]  # graphs that could not be made
     error: dict[str, Any] | None
+    lattice: list[float] | None = None  # beside `fractional`
 
 
 @dataclass(slots=True)
@@ -238,7 +239,7 @@ class Parser:
 
 
 def _parsed(source: int, values: list[Any]) -> Parsed:
-    name, made, sites, digest, warnings, numbers, fractional, graphs, faults, error = values
+    name, made, sites, digest, warnings, numbers, fractional, graphs, faults, error, *cell = values
     return Parsed(
         source,
         name,
@@ -251,6 +252,7 @@ def _parsed(source: int, values: list[Any]) -> Parsed:
         graphs,
         faults,
         error,
+        *cell,
     )
 
 

@@ -245,6 +245,7 @@ class Child:
             graphs,
             faults,
             None,
+            item.lattice.ravel().tolist() if self.order.fractional else None,
         ]
 
 

@@ -1,4 +1,4 @@
-"""JSON: pymatgen's structures and OPTIMADE's entries, built from checked numbers only."""
+"""JSON: pymatgen's structures, OPTIMADE's entries and plain arrays, built from checked numbers only."""
 
 import json
 import math
@@ -11,6 +11,7 @@ from models.errors import InputError, TooLarge, UnreadableStructure
 from models.structures import bounds
 from models.structures.checks import Floats, check_cell
 from models.structures.cif_values import lattice_of
+from models.structures.composition import SYMBOLS
 from models.structures.disorder import Place, settled
 from models.structures.draft import ReadOptions, finished
 from models.structures.structure import Structure
@@ -53,11 +54,13 @@ def entries(document: Any) -> Iterator[tuple[str, Json]]:
 
 
 def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()) -> Structure:
-    """The structure of one entry, of either kind.
+    """The structure of one entry, of any kind.
 
     Raises: InputError naming the key.
     """
     warnings = list(notes)
+    if "lattice" in entry and ("frac_coords" in entry or "positions" in entry):
+        return _arrays(entry, name, options, warnings)
     attributes = entry.get("attributes", entry)
     if isinstance(attributes, dict) and "cartesian_site_positions" in attributes:
         lattice, places = _optimade(attributes, warnings)
@@ -96,7 +99,8 @@ def _no_structure(found: Any) -> UnreadableStructure:
     )
     return UnreadableStructure(
         "The JSON holds no structure.",
-        expected="a pymatgen Structure (`lattice`, `sites`) or an OPTIMADE entry (`attributes`)",
+        expected="a pymatgen Structure (`lattice`, `sites`), an OPTIMADE entry (`attributes`), "
+        "or arrays (`lattice`, `numbers`, `frac_coords`)",
         got=got[:120],
     )
 
@@ -201,6 +205,53 @@ def _kinds(attributes: Json, names: list[Any], warnings: list[str]) -> dict[str,
     for name in {str(name) for name in names} - kinds.keys():
         kinds[name] = {_element(name, "species_at_sites", warnings): 1.0}
     return kinds
+
+
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+def _arrays(entry: Json, name: str, options: ReadOptions, warnings: list[str]) -> Structure:
+    cell = _floats(entry["lattice"], "lattice")
+    if cell.size != 9:
+        raise _bad("lattice", "9 numbers", entry["lattice"])
+    lattice = cell.reshape(3, 3)
+    key = "frac_coords" if "frac_coords" in entry else "positions"
+    coordinates = _floats(entry[key], key)
+    kinds = "numbers" if "numbers" in entry else "species"
+    numbers = [_kind(kind, kinds, warnings) for kind in _list(entry.get(kinds), kinds)]
+    if coordinates.size != 3 * len(numbers):
+        raise UnreadableStructure(
+            f"{len(numbers)} {kinds}, but {coordinates.size} numbers in {key}.",
+            place=key,
+            expected=f"{3 * len(numbers)} numbers",
+            got=str(coordinates.size),
+        )
+    sites = coordinates.reshape(-1, 3)
+    if key == "positions":
+        check_cell(lattice, max(1, len(numbers)))
+        sites = sites @ np.linalg.inv(lattice)
+    found = list(dict.fromkeys(warnings))
+    return finished(name, lattice, numbers, sites, warnings=found, options=options)
+
+
+def _kind(raw: Any, place: str, warnings: list[str]) -> int:
+    if isinstance(raw, str):
+        number = _element(raw, place, warnings)
+    else:
+        number = int(raw) if isinstance(raw, int | float) and raw == raw // 1 else 0
+    if not 0 < number < len(SYMBOLS):
+        raise _bad(place, "a list of elements", raw)
+    return number
+
+
+def _floats(raw: Any, place: str) -> Floats:
+    """All numbers of a list, or of a list of lists, in their order."""
+    values = raw if isinstance(raw, list) else None
+    if values and isinstance(values[0], list):
+        values = [value for row in _list(values, place) for value in _list(row, place)]
+    if values is None or len(values) > 3 * bounds.SITES:
+        raise _bad(place, "a list of numbers", raw)
+    return np.array([_number(value, place) for value in values])
 
 
 # -- checked values --------------------------------------------------------------------------------

@@ -50,6 +50,39 @@ def test_pymatgens_dictionaries_are_read(one, wrap):
     assert same(one(json.dumps(wrap(CRYSTAL.as_dict())), "a.json"))
 
 
+ARRAYS = {"lattice": [4.1, 0, 0, 0, 4.1, 0, 0, 0, 4.1], "numbers": [55, 17]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5]},
+        {"frac_coords": [[0, 0, 0], [-0.5, 1.5, 0.5]]},
+        {"positions": [[0, 0, 0], [2.05, 2.05, 2.05]], "lattice": [[4.1, 0, 0], [0, 4.1, 0], [0, 0, 4.1]]},
+        {"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "numbers": None, "species": ["Cs", "Cl1-"]},
+    ],
+)  # fmt: skip
+def test_plain_arrays_are_read(one, changes):
+    entry = {key: value for key, value in (ARRAYS | changes).items() if value is not None}
+    assert same(one(json.dumps(entry), "a.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"frac_coords": [0, 0, 0, 0.5, 0.5]}, "frac_coords"),
+        ({"frac_coords": [0, 0, 0, 0.5, 0.5, "x"]}, "frac_coords"),
+        ({"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "lattice": [4.1]}, "lattice"),
+        ({"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "numbers": [55, 1e9]}, "numbers"),
+        ({"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "numbers": [55, -17]}, "numbers"),
+        ({"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "numbers": [55, 0.5]}, "numbers"),
+        ({"frac_coords": {"x": 1}}, "frac_coords"),
+    ],
+)
+def test_arrays_that_are_wrong_name_their_key(fault, changes, place):
+    assert fault(json.dumps(ARRAYS | changes), "a.json").place == place
+
+
 def test_charges_in_pymatgens_dictionaries_do_no_harm(one):
     crystal = CRYSTAL.copy().add_oxidation_state_by_element({"Cs": 1, "Cl": -1})
     assert same(one(json.dumps(crystal.as_dict()), "a.json"))
