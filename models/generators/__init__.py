@@ -1,0 +1,1 @@
+"""Data sets made by computation: pairs of atoms, and sheets."""

@@ -1,0 +1,52 @@
+"""Energies by GFN1-xTB, with tblite."""
+
+import numpy as np
+
+from models.errors import ModelError
+from models.generators.sheets import Sheets, sheet
+from models.structures.structure import Structure
+
+BOHR = 0.529177210544  # Å
+HARTREE = 27.211386245981  # eV
+ATTEMPTS = 5  # at a sheet whose charges do not come to rest
+
+
+class NotConverged(ModelError):
+    """The charges of a structure did not come to rest."""
+
+    code = "not_converged"
+
+
+def labelled(wanted: Sheets, at: int) -> tuple[Structure, dict[str, float]]:
+    """The sheet of this number with its energies. Raises: NotConverged."""
+    for attempt in range(ATTEMPTS):
+        structure = sheet(wanted, at, attempt)
+        try:
+            total = energy(structure)
+        except NotConverged:
+            continue
+        return structure, {"energy": total, "energy_per_atom": total / len(structure.numbers)}
+    raise NotConverged(f"The energy of sheet {at} could not be computed.", hint="Shake it less.")
+
+
+def energy(structure: Structure) -> float:
+    """The total energy in eV, at the Γ point, all three directions periodic.
+
+    Raises: NotConverged.
+    """
+    from tblite.exceptions import TBLiteRuntimeError
+    from tblite.interface import Calculator
+
+    positions = structure.fractional @ structure.lattice
+    calculator = Calculator(
+        "GFN1-xTB",
+        structure.numbers.astype(int),
+        positions / BOHR,
+        lattice=structure.lattice / BOHR,
+        periodic=np.array([True] * 3),
+    )
+    calculator.set("verbosity", 0)
+    try:
+        return float(calculator.singlepoint().get("energy")) * HARTREE
+    except TBLiteRuntimeError as error:
+        raise NotConverged(str(error)) from error
