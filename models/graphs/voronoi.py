@@ -19,8 +19,9 @@ SEARCH = 6.0  # Å
 BOND_SLACK = 0.25  # Å beyond the sum of the covalent radii
 SURROUNDINGS = 9.0  # Å, for what lies further out than a bond still cuts its face
 SMALL_FACE = 0.005 * 4 * np.pi  # faces seen under less come and go with rounding
-# Far corners all around, without which the cell at a surface has no end.
-FRAME = 1000.0 * np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])  # Å
+# In the dual of each site: far planes all around, without which the cell at a surface has no end. So far
+# (10⁶ Å) that how the box around a slab is turned does not show in any digit of single precision.
+FRAME = 1e-6 * np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])  # 1/Å
 
 
 def voronoi(around: Surroundings, numbers: Ints) -> Edges:
@@ -31,38 +32,50 @@ def voronoi(around: Surroundings, numbers: Ints) -> Edges:
     radii = np.append(cordero_radii(), np.nan)[numbers]
     bond = radii[pairs.centre] + radii[neighbour] + BOND_SLACK
     near = pairs.distance <= np.minimum(bond, SEARCH)
-    bonds = near & (_solid_angles(around, pairs, near) >= SMALL_FACE)
+    bonds = near & (solid_angles(around, pairs, near) >= SMALL_FACE)
     order = np.lexsort((neighbour[bonds], pairs.distance[bonds], pairs.centre[bonds]))
     counts = np.bincount(pairs.centre[bonds], minlength=len(numbers))
     return Edges(counts, neighbour[bonds][order], pairs.distance[bonds][order])
 
 
-def _solid_angles(around: Surroundings, pairs: Pairs, wanted: NDArray[np.bool_]) -> Floats:
+def solid_angles(around: Surroundings, pairs: Pairs, wanted: NDArray[np.bool_]) -> Floats:
     """What the face of each pair covers of its centre's view; only for centres of a wanted pair."""
     angles = np.zeros(len(pairs.centre))
+    centres = np.unique(pairs.centre[wanted])
+    if not len(centres):
+        return angles
     away = (pairs.points.position[:, pairs.point] - around.centres[:, pairs.centre]).T  # (E, 3)
+    dual = 2 * away / (away**2).sum(1, keepdims=True)
     starts = np.searchsorted(pairs.centre, np.arange(len(pairs.last) + 1))
-    for centre in np.unique(pairs.centre[wanted]):
-        own = slice(starts[centre], starts[centre + 1])
-        angles[own] = _faces(away[own])
+    faces, hulls = [], []
+    for centre in centres:
+        own = np.arange(starts[centre], starts[centre + 1])
+        faces += [own, np.full(len(FRAME), -1)]
+        hulls.append(ConvexHull(np.concatenate([dual[own], FRAME])))
+    face = np.concatenate(faces)
+    seen = face >= 0
+    angles[face[seen]] = _faces(hulls, len(face))[seen]
     return angles
 
 
-def _faces(away: Floats) -> Floats:
-    """Solid angle of each face of the cell around the origin; 0 where there is none.  # (neighbours,)"""
-    planes = np.concatenate([away, FRAME])
-    hull = ConvexHull(2 * planes / (planes**2).sum(1, keepdims=True))
-    corners = hull.equations[:, :3]  # (facets, 3), unit vectors
-    middle = np.zeros_like(planes)  # of each face, some direction inside it
-    np.add.at(middle, hull.simplices, corners[:, None])
+def _faces(hulls: list[ConvexHull], count: int) -> Floats:
+    """Solid angles of the faces that are the corners of these hulls; 0 where there is none.  # (count,)
+
+    All hulls at once: one by one, most of the time would go into the making of small arrays.
+    """
+    corners = np.concatenate([hull.equations[:, :3] for hull in hulls])  # (facets, 3) unit vectors
+    first_point = np.cumsum([0, *(len(hull.points) for hull in hulls[:-1])])
+    first_facet = np.cumsum([0, *(len(hull.simplices) for hull in hulls[:-1])])
+    points = np.concatenate([h.simplices + at for h, at in zip(hulls, first_point, strict=True)])
+    beside = np.concatenate([h.neighbors + at for h, at in zip(hulls, first_facet, strict=True)])
+    # Of each face, some direction inside it.
+    middle = np.stack([np.bincount(points.ravel(), np.repeat(x, 3), count) for x in corners.T], 1)
     middle /= np.maximum(np.linalg.norm(middle, axis=1, keepdims=True), 1e-300)
     # Two facets with a common edge are neighbouring corners of the faces at both ends of that edge.
-    facet, opposite = np.nonzero(hull.neighbors > np.arange(len(corners))[:, None])
-    one, other = corners[facet], corners[hull.neighbors[facet, opposite]]
-    ends = np.stack([hull.simplices[facet, (opposite + step) % 3] for step in (1, 2)])
-    angles = np.zeros(len(planes))
-    np.add.at(angles, ends, _triangles(middle[ends], one, other))
-    return angles[: len(away)]
+    facet, opposite = np.nonzero(beside > np.arange(len(corners))[:, None])
+    one, other = corners[facet], corners[beside[facet, opposite]]
+    ends = np.stack([points[facet, (opposite + step) % 3] for step in (1, 2)])
+    return np.bincount(ends.ravel(), _triangles(middle[ends], one, other).ravel(), count)
 
 
 def _triangles(first: Floats, second: Floats, third: Floats) -> Floats:

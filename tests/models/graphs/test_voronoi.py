@@ -2,12 +2,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.spatial import Voronoi
+from scipy.spatial import ConvexHull, Voronoi
 
 from models.errors import IsolatedSite
 from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
-from models.graphs.voronoi import _faces
+from models.graphs.voronoi import FRAME, _faces
 from models.settings.graph import GraphSettings, Neighbours
 from models.structures.structure import Structure
 
@@ -70,7 +70,8 @@ def test_faces_are_those_of_the_voronoi_diagram() -> None:
         ridges = Voronoi(points).ridge_points
         known = {int(pair.max()) for pair in ridges if pair.min() == 0}
 
-        angles = _faces(points[1:])
+        dual = 2 * points[1:] / (points[1:] ** 2).sum(1, keepdims=True)
+        angles = _faces([ConvexHull(np.concatenate([dual, FRAME]))], 67)[:59]
 
         assert {int(at) + 1 for at in np.flatnonzero(angles)} == known
         assert angles.sum() == pytest.approx(4 * np.pi)  # together they are all there is to see
