@@ -64,6 +64,7 @@ class Needs:
 
 
 Predictor = Annotated[Caller, Depends(Needs(Scope.PREDICT))]
+Trainer = Annotated[Caller, Depends(Needs(Scope.TRAIN))]
 ModelWriter = Annotated[Caller, Depends(Needs(Scope.MODELS_WRITE))]
 Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 

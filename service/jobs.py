@@ -4,16 +4,19 @@ import asyncio
 
 import orjson
 
+from models.errors import MatpropError
 from service import results
 from service.house import House
 from service.keys import Caller
-from service.problems import Problem, brief
+from service.problems import STATUS, Problem, brief
 from service.reach import reaching
 from workers.contract import Task
 from workers.jobs import Job
 
+MAKING = frozenset({Task.IMPORT, Task.TRAIN, Task.TUNE})  # kinds of jobs that make models
 
-async def owned(house: House, who: Caller, job: str, kind: Task | None = None) -> Job:
+
+async def owned(house: House, who: Caller, job: str, *kinds: Task) -> Job:
     """The caller's job; raises `Problem`, the same for a foreign job as for none."""
     record = None
     async with reaching():
@@ -21,18 +24,28 @@ async def owned(house: House, who: Caller, job: str, kind: Task | None = None) -
             record = await house.jobs.get(job)
         except ValueError:  # not an id at all
             record = None
-    if (
-        record is None
-        or record.owner != who.owner
-        or (kind is not None and record.kind is not kind)
-    ):
+    if record is None or record.owner != who.owner or (kinds and record.kind not in kinds):
         raise Problem("unknown_job", f"There is no job {brief(job, 60)!r}.")
     return record
 
 
 async def made_by(house: House, job: Job) -> str | None:
-    """The `name@version` that an import has made."""
-    if job.kind is not Task.IMPORT or job.status != "succeeded":
+    """The `name@version` that an import or a training has made; a cancelled training keeps its best."""
+    if job.kind not in MAKING or not job.status.ended:
         return None
     records = await asyncio.to_thread(results.read, house.files.result(job.id), None, 1)
-    return str(orjson.loads(records.lines[0])["model"]) if records.lines else None
+    made = orjson.loads(records.lines[0]).get("model") if records.lines else None
+    return str(made) if made else None
+
+
+def refuse(job: Job, what: str) -> None:
+    """Raises `Problem` for work that ended without what was asked for."""
+    links = {"job": f"/v1/jobs/{job.id}"}
+    if job.error and "code" in job.error:
+        error = MatpropError.from_dict(job.error)
+        if STATUS[type(error)] < 500:
+            raise Problem.of(error, job=job.id, links=links)
+    reason = job.error.get("detail", "") if job.error else ""
+    raise Problem(
+        "conflict", f"The {what} was {job.status}. {reason}".strip(), job=job.id, links=links
+    )

@@ -34,6 +34,7 @@ class Submission:
     claim: Claim
     label: str | None = None
     models: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()  # data sets and models that have to stay until it has ended
     total: int = 0
     charged: int = 0  # structures, for the quota of the caller's key
 
@@ -79,6 +80,7 @@ async def submit(house: House, met: Meeting, what: Submission) -> Job:
         request_id=met.request_id,
         traceparent=met.traceparent,
         models=what.models,
+        uses=what.uses,
         total=what.total,
         direct=what.direct,
         answer_to=house.answers.service,

@@ -82,7 +82,12 @@ class Upload:
             self.digest.update(len(raw).to_bytes(8, "big") + raw)
 
     def keep(self, *, sync: bool) -> None:
-        """Completes the pack and gives it its name; without `sync` it outlives processes only."""
+        """Completes the pack and gives it its name; without `sync` it outlives processes only.
+
+        A job without files has no pack.
+        """
+        if self._pack is None:
+            return
         self.pack.close()
         assert self._file is not None
         self._file.flush()

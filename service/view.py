@@ -13,6 +13,12 @@ from workers.contract import Task
 from workers.jobs import Job
 
 JSON = "application/json"
+PLACES = {  # of jobs whose results are called by the job's id
+    Task.PREDICT: "predictions",
+    Task.TRAIN: "trainings",
+    Task.TUNE: "trainings",
+    Task.EVALUATE: "evaluations",
+}
 
 
 def json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -32,7 +38,7 @@ def moment(seconds: float | None) -> str | None:
 
 
 def job_view(job: Job, now: float, made: str | None = None) -> dict[str, Any]:
-    """A job as `JobView` has it; `made` is the model that an import has made."""
+    """A job as `JobView` has it; `made` is the model that an import or a training has made."""
     return {
         "id": job.id,
         "kind": job.kind,
@@ -46,6 +52,7 @@ def job_view(job: Job, now: float, made: str | None = None) -> dict[str, Any]:
         "progress": progress(job, now),
         "error": job.error,
         "retry_of": job.retry_of,
+        "parent": job.parent,
         "links": {
             "self": f"/v1/jobs/{job.id}",
             "events": f"/v1/jobs/{job.id}/events",
@@ -56,8 +63,8 @@ def job_view(job: Job, now: float, made: str | None = None) -> dict[str, Any]:
 
 def results_link(job: Job, made: str | None) -> str | None:
     """Where what the job made can be had."""
-    if job.kind is Task.PREDICT:
-        return f"/v1/predictions/{job.id}"
+    if job.kind in PLACES:
+        return f"/v1/{PLACES[job.kind]}/{job.id}"
     if made:
         name, _, version = made.partition("@")
         return f"/v1/models/{name}/versions/{version}"

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from service import events
-from service.dependencies import Predictor, TheHouse
+from service.dependencies import TheCaller, TheHouse
 from service.documented import answer, problems
 from service.house import House
 from service.jobs import made_by, owned
@@ -21,6 +21,7 @@ from workers.contract import Task
 from workers.jobs import Job, Status, new_id
 
 router = APIRouter(tags=["jobs"])
+WITH_FILES = frozenset({Task.PREDICT, Task.IMPORT, Task.DATASET})
 NO_STORE = {"Cache-Control": "no-cache"}
 
 
@@ -38,7 +39,7 @@ async def list_jobs(
     request: Request,
     *,
     house: TheHouse,
-    who: Predictor,
+    who: TheCaller,
     kind: Annotated[Task | None, Query(description="Only this kind.")] = None,
     status: Annotated[JobStatus | None, Query(description="Only in this state.")] = None,
     model: Annotated[
@@ -77,7 +78,7 @@ async def list_jobs(
     here = request.url.include_query_params(cursor=as_cursor(page.cursor)) if page.cursor else None
     return json(
         {
-            "jobs": [job_view(job, now) for job in page.jobs],
+            "jobs": [job_view(job, now, await made_by(house, job)) for job in page.jobs],
             "links": {"self": path_of(request.url), "next": path_of(here) if here else None},
         },
         headers=NO_STORE,
@@ -113,7 +114,7 @@ def path_of(url: object) -> str:
         **problems("unknown_job", "unknown_field", "invalid_field"),
     },
 )
-async def get_job(job: str, request: Request, house: TheHouse, who: Predictor) -> Response:
+async def get_job(job: str, request: Request, house: TheHouse, who: TheCaller) -> Response:
     """To follow a job, prefer its events; to poll, send the last ETag."""
     record = await owned(house, who, job)
     tag = etag(record)
@@ -146,12 +147,13 @@ def etag(job: Job) -> str:
         **problems("unknown_job", "unknown_field", "invalid_field"),
     },
 )
-async def cancel_job(job: str, house: TheHouse, who: Predictor) -> Response:
+async def cancel_job(job: str, house: TheHouse, who: TheCaller) -> Response:
     """A queued job is cancelled at once, a running one stops soon; an ended one stays as it is."""
     await owned(house, who, job)
     async with reaching():
         await house.jobs.cancel(job)
-    return json(job_view(await owned(house, who, job), time.time()))
+    record = await owned(house, who, job)
+    return json(job_view(record, time.time(), await made_by(house, record)))
 
 
 @router.post(
@@ -171,8 +173,11 @@ async def cancel_job(job: str, house: TheHouse, who: Predictor) -> Response:
         ),
     },
 )
-async def retry_job(job: str, house: TheHouse, who: Predictor) -> Response:
-    """End states never change, so a retry is a new job with the same order and the same upload."""
+async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
+    """End states never change, so a retry is a new job with the same order and the same upload.
+
+    A training goes on from where it was.
+    """
     record = await owned(house, who, job)
     if not record.status.ended:
         raise Problem(
@@ -182,7 +187,8 @@ async def retry_job(job: str, house: TheHouse, who: Predictor) -> Response:
         raise Problem("conflict", "Nothing in this job failed.")
     new = new_id("job")
     async with house.keys.charged(who, record.total if record.kind is Task.PREDICT else 0):
-        await lent(house, job, new)
+        if record.kind in WITH_FILES:
+            await lent(house, job, new)
         with house.watch.doubting(new):
             async with reaching():
                 accepted = await house.jobs.retry(job, new)
@@ -216,7 +222,7 @@ async def lent(house: House, job: str, new: str) -> None:
         **problems("unknown_job", "conflict", "unknown_field", "invalid_field"),
     },
 )
-async def delete_job(job: str, house: TheHouse, who: Predictor) -> Response:
+async def delete_job(job: str, house: TheHouse, who: TheCaller) -> Response:
     """Cancel a running job first. Models that it made stay."""
     await owned(house, who, job)
     async with reaching():
@@ -243,7 +249,7 @@ async def delete_job(job: str, house: TheHouse, who: Predictor) -> Response:
         **problems("unknown_job", "unknown_field", "invalid_field"),
     },
 )
-async def follow_job(job: str, request: Request, house: TheHouse, who: Predictor) -> Response:
+async def follow_job(job: str, request: Request, house: TheHouse, who: TheCaller) -> Response:
     """With curl: `curl -N …/v1/jobs/{job}/events`."""
     record = await owned(house, who, job)
     last = events.last_seen(request.headers.get("last-event-id"))

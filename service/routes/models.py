@@ -1,15 +1,16 @@
 """`/v1/models`: what can predict, and how it came to be."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card
 from models.catalogue import check_name
-from models.errors import InputError, MatpropError, UnknownModel
+from models.errors import InputError, UnknownModel
 from models.families.kinds import KINDS
+from models.families.recipes import NOT_TUNED, RecipeName, resolved
 from models.properties import PROPERTIES, check_unit, default_unit, property_name
 from models.settings.frozen import Frozen
 from models.settings.training import TrainingSettings
@@ -19,13 +20,14 @@ from service.documented import BODY, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
 from service.idempotency import sane
-from service.jobs import made_by
+from service.jobs import made_by, refuse
 from service.prefer import Patience, patience
-from service.problems import STATUS, Problem, brief
+from service.problems import Problem, brief
 from service.routes.keys import SMALL_BYTES, needs_json
 from service.routes.predictions import IdempotencyKey, Prefer
 from service.schemas.model import (
     ALIAS_NAME,
+    RESERVED,
     AliasRequest,
     AliasView,
     FamilyList,
@@ -43,7 +45,6 @@ from workers.jobs import Job, new_id
 
 router = APIRouter(tags=["models"])
 
-RESERVED = frozenset({"families"})  # what else there is under /v1/models
 IMPORT_FIELDS = frozenset(ImportForm.model_fields) - {"file"}
 Name = Annotated[
     str, Path(max_length=64, description="Name of the model.", examples=["formation-energy"])
@@ -189,26 +190,13 @@ async def told(house: House, job: Job, wish: Patience) -> Response:
     if not job.status.ended or wish.asynchronous:
         return json(view, 202, {"Location": links["job"], "Retry-After": "1", **wish.headers})
     if job.status != "succeeded":
-        refuse(job)
+        refuse(job, "import")
     name = await made_by(house, job)
     if name is None:
         raise Problem("conflict", "The result of this import is gone.", job=job.id)
     view["model"] = version_view(house, house.catalogue.get(name)[0])
     links["model"] = view["model"]["links"]["self"]
     return json(view, 201, {"Location": links["model"], **wish.headers})
-
-
-def refuse(job: Job) -> None:
-    """Raises `Problem` for an import that ended without a model."""
-    links = {"job": f"/v1/jobs/{job.id}"}
-    if job.error and "code" in job.error:
-        error = MatpropError.from_dict(job.error)
-        if STATUS[type(error)] < 500:
-            raise Problem.of(error, job=job.id, links=links)
-    reason = job.error.get("detail", "") if job.error else ""
-    raise Problem(
-        "conflict", f"The import was {job.status}. {reason}".strip(), job=job.id, links=links
-    )
 
 
 @router.get(
@@ -382,5 +370,14 @@ def family_view(name: str) -> dict[str, Any]:
         "family": name,
         "title": kind.title,
         "settings": {part: schema.model_json_schema() for part, schema in parts.items()},
+        "recipes": {recipe: complete(name, recipe) for recipe in get_args(RecipeName)},
         "links": {"self": f"/v1/models/families/{name}"},
     }
+
+
+def complete(family: str, recipe: RecipeName) -> dict[str, Any]:
+    """Every setting that can be set, as a recipe has it."""
+    settings = resolved(family, recipe, {}, targets=1, classifies=False)
+    parts = (settings.input, settings.network, settings.training)
+    flat = {name: value for part in parts for name, value in part.model_dump(mode="json").items()}
+    return {name: value for name, value in flat.items() if name not in NOT_TUNED}

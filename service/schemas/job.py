@@ -63,11 +63,14 @@ class JobView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [JOB_EXAMPLE]})
 
     id: str = Field(description="Sorts by time of creation.")
-    kind: str = Field(description="What is done: `predict` or `import`.")
+    kind: str = Field(
+        description="What is done: `predict`, `import`, `dataset`, `train`, `tune` (a search) or `evaluate`."
+    )
     status: JobStatus
     label: str | None = Field(None, description="The word given when it was made.")
     models: list[str] = Field(
-        default_factory=list, description="The models it uses, with their versions."
+        default_factory=list,
+        description="The models it uses, or the one it has made, with their versions.",
     )
     created_at: datetime
     started_at: datetime | None = None
@@ -78,6 +81,9 @@ class JobView(BaseModel):
     progress: Progress
     error: ErrorItem | None = Field(None, description="Why it failed.")
     retry_of: str | None = Field(None, description="The job that this one does again.")
+    parent: str | None = Field(
+        None, description="The search or learning curve that this job is a part of."
+    )
     links: JobLinks
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card
 
+RESERVED = frozenset({"families"})  # what else there is under /v1/models
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ALIAS_NAME = r"^[a-z][a-z0-9._-]{0,31}$"
 
@@ -78,6 +79,9 @@ class FamilyView(BaseModel):
     title: str
     settings: dict[str, Any] = Field(
         description="JSON schemas of the settings: `input`, `network` and `training`."
+    )
+    recipes: dict[str, dict[str, Any]] = Field(
+        description="Recipe → the value of every setting; a training sends what differs, side by side."
     )
     links: dict[str, str]
 

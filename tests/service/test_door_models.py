@@ -5,6 +5,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from models.families.kinds import KINDS
+from models.families.recipes import NOT_TUNED
+
 
 def code(answer: httpx2.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
@@ -137,3 +140,13 @@ def test_one_import_takes_one_file(door: Any) -> None:
 
 def test_a_name_that_is_an_address_already_is_no_models_name(door: Any) -> None:
     assert code(bring(door, name="families"), 422) == "invalid_input"
+
+
+@pytest.mark.parametrize("family", sorted(KINDS))
+def test_every_setting_of_a_family_has_a_value_in_each_recipe(door: Any, family: str) -> None:
+    body = door.client.get(f"/v1/models/families/{family}").json()
+    parts = body["settings"].values()
+    names = [name for part in parts for name in part["properties"] if name not in NOT_TUNED]
+    assert sorted(body["recipes"]) == ["best", "paper"]
+    for recipe in body["recipes"].values():
+        assert sorted(recipe) == sorted(names)  # no two parts share a name
