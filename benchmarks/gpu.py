@@ -39,6 +39,8 @@ NETWORK: Any = SimpleNamespace(
     outputs=1,
 )
 TRAINING: Any = SimpleNamespace(
+    optimiser="adamw",
+    schedule="one-cycle",
     epochs=4,
     batch_size=256,
     learning_rate=3e-3,
@@ -47,7 +49,9 @@ TRAINING: Any = SimpleNamespace(
     loss="absolute",
     average=0.99,
     clip=5.0,
-    seed=0,
+    keep="best",
+    patience=None,
+    target_weights=None,
 )
 CARD: Any = SimpleNamespace(
     id="bench@1", network=NETWORK, targets=(SimpleNamespace(mean=0.0, std=1.0),)

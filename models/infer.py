@@ -14,6 +14,7 @@ from torch import nn
 
 from models.errors import DamagedModel, ModelError, OutOfMemory
 from models.families.family import Network, family
+from models.memory import exhausted
 from models.networks.readout import Output
 from models.samples import Sample
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 
 KEPT_BYTES = 1 << 28
 CPU_EDGES = 8_000  # of one pass: what stays in the cache is several times quicker
-NO_MEMORY = ("can't allocate memory", "not enough memory", "defaultcpuallocator")
 
 Rows = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ class Resident:
         try:
             return self._together(graphs, features, sites)
         except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _no_memory(error):
+            if not exhausted(error):
                 raise
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -180,12 +180,6 @@ def cut(graphs: Sequence[Sample], edges: int) -> Iterator[Sequence[Sample]]:
 
 def _numbers(values: torch.Tensor) -> Rows:
     return values.double().cpu().numpy()
-
-
-def _no_memory(error: Exception) -> bool:
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return True
-    return any(sign in str(error).lower() for sign in NO_MEMORY)
 
 
 def _too_large(graph: Sample, device: torch.device) -> OutOfMemory:

@@ -28,6 +28,13 @@ class Labels:
         """Labels of whole structures.  # (rows, targets)"""
         return cls(values, np.arange(len(values) + 1))
 
+    def exact(self, rows: Rows) -> Values:
+        """The labels of these samples without those that are bounds only."""
+        places = self.places(rows)
+        if self.at_least is None:
+            return self.values[places]
+        return np.where(self.at_least[places], np.nan, self.values[places])
+
     def places(self, rows: Rows) -> Rows:
         """Where the labels of these samples lie, one after the other."""
         first, size = self.first[rows], self.first[rows + 1] - self.first[rows]
@@ -42,6 +49,10 @@ class Dataset:
     samples: Sequence[Any]
     labels: Labels
     family: Family
+    properties: tuple[str, ...] = ()  # names of the targets
+    distances: Values | None = (
+        None  # (rows, ranks) of bonds: what is judged is sorted, what is learned is not
+    )
 
     def __len__(self) -> int:
         return len(self.samples)

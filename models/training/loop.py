@@ -1,19 +1,24 @@
 """Training as a generator of reports: whoever iterates decides what is done with them, and when to stop."""
 
 import copy
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from models.training import metrics
+from models.errors import Diverged, OutOfMemory
+from models.memory import exhausted
+from models.training import judging, metrics
 from models.training.dataset import Dataset, Rows
+from models.training.loss import Loss, loss_for
 from models.training.normaliser import Normaliser, fit
+from models.training.processes import Processes
+from models.training.schedules import momentum, rate
 from models.training.split import Split
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
@@ -21,6 +26,7 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.training import TrainingSettings
 
 EVALUATION_ROWS = 256  # a pass
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,115 +42,245 @@ class Report:
 
 @dataclass(slots=True, eq=False)
 class Training:
-    """Networks, optimiser and the state of chance; iterate over `run`."""
+    """Networks, optimiser and how far they are; iterate over `run`, then ask `evaluate`.
+
+    All that is left to chance follows from the seed and the epoch, so that a training that goes on from
+    `state` ends as one that was never interrupted.
+    """
 
     data: Dataset
     parts: Split
     network_settings: "AnyNetwork"
     settings: "TrainingSettings"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    seed: int = 0
+    processes: Processes = field(default_factory=Processes)
+    stop: Callable[[], bool] = lambda: False  # asked after every step
     network: nn.Module = field(init=False)
     average: nn.Module = field(init=False)
     normaliser: Normaliser = field(init=False)
+    history: list[Report] = field(init=False, default_factory=list)
+    best_epoch: int = field(init=False, default=0)
+    _best: State = field(init=False, default_factory=dict)
+    _best_loss: float = field(init=False, default=math.inf)
+    _steps: int = field(init=False, default=0)
+    _optimiser: torch.optim.Optimizer = field(init=False)
+    _loss: Loss = field(init=False)
 
     def __post_init__(self) -> None:
-        torch.manual_seed(self.settings.seed)
+        torch.manual_seed(self.seed)
         self.network = self.data.family.build(self.network_settings).to(self.device)
         self.average = copy.deepcopy(self.network)
-        self.normaliser = fit(self._labels(self.parts.train))
+        self.processes.fit(self.network)
+        self.normaliser = fit(self.data.labels.exact(self.parts.train))
+        self._optimiser = _optimiser(self.network, self.settings)
+        self._loss = self._new_loss()
+
+    def start_from(self, weights: State, normaliser: Normaliser | None = None) -> list[str]:
+        """Begin with these weights wherever they fit, and say which did not."""
+        own = self.network.state_dict()
+        fits = {
+            name: value
+            for name, value in weights.items()
+            if name in own and own[name].shape == value.shape
+        }
+        for network in (self.network, self.average):
+            network.load_state_dict(fits, strict=False)
+        self.normaliser = normaliser or self.normaliser
+        self._loss = self._new_loss()
+        return [name for name, _ in self.network.named_parameters() if name not in fits]
 
     def run(self) -> Iterator[Report]:
-        """One report an epoch."""
-        chance = np.random.default_rng(self.settings.seed)
-        steps = max(1, len(self.parts.train) // self.settings.batch_size) * self.settings.epochs
-        optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            fused=True,
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.settings.learning_rate, steps, pct_start=self.settings.warm_up
-        )
-        for epoch in range(1, self.settings.epochs + 1):
+        """One report an epoch. Raises: Diverged, OutOfMemory."""
+        for epoch in range(len(self.history) + 1, self.settings.epochs + 1):
+            if self._patience_is_over() or self.stop():
+                break
             start = time.perf_counter()
-            loss = self._epoch(optimiser, schedule, chance)
-            figures = self.evaluate(self.parts.val)
-            rate = float(schedule.get_last_lr()[0])
-            yield Report(epoch, loss, figures, rate, time.perf_counter() - start)
+            try:
+                loss = self._epoch(epoch)
+                if loss is None:
+                    break
+                figures = self._validated(epoch, loss)
+            except (MemoryError, RuntimeError) as error:
+                raise (_no_room(self.settings) if exhausted(error) else error) from error
+            learning_rate = float(self._optimiser.param_groups[0]["lr"])
+            report = Report(epoch, loss, figures, learning_rate, time.perf_counter() - start)
+            self.history.append(report)
+            yield report
+        self.settle()
+
+    def settle(self) -> None:
+        """Take the weights of the best epoch for the averaged ones, which answer."""
+        if self._best:
+            self.average.load_state_dict(self._best)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self._best,
+            "best_epoch": self.best_epoch,
+            "best_loss": self._best_loss,
+            "optimiser": self._optimiser.state_dict(),
+            "steps": self._steps,
+            "history": [asdict(report) for report in self.history],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._best = state["best"]
+        self.best_epoch, self._best_loss = state["best_epoch"], state["best_loss"]
+        self._steps = state["steps"]
+        self.history = [Report(**report) for report in state["history"]]
+
+    @property
+    def best_loss(self) -> float:
+        """Loss of the validation rows in the epoch whose weights are kept."""
+        return self._best_loss
 
     def evaluate(self, rows: Rows) -> dict[str, float]:
         """Figures of these rows; of several targets the mean over them."""
         if not len(rows):
             return {}
-        answers, labels = self.answers(rows), self._labels(rows)
-        figure = metrics.classification if self._classifies else metrics.regression
-        each = [figure(answers[:, at], labels[:, at]) for at in range(labels.shape[1])]
-        return {
-            name: float(np.mean([one[name] for one in each if name in one])) for name in each[0]
-        }
+        return self._figures(rows, self.answers(rows))
 
     def answers(self, rows: Rows) -> metrics.Values:
         """Denormalised answers of the averaged network; of a classifier the probability of the last class."""
+        return self._told(self._outputs(rows))
+
+    def _figures(self, rows: Rows, answers: metrics.Values) -> dict[str, float]:
+        return judging.figures(
+            judging.beside(self.data, rows, answers),
+            classifies=self._loss.classifies,
+            properties=self.data.properties,
+        )
+
+    def _told(self, outputs: Tensor) -> metrics.Values:
+        if self._loss.classifies:
+            return outputs.softmax(1)[:, -1:].double().numpy()
+        return self.normaliser.values(outputs).double().numpy()
+
+    def _outputs(self, rows: Rows) -> Tensor:
         self.average.eval()
         found = []
         with torch.inference_mode():
             for some in np.array_split(rows, -(-len(rows) // EVALUATION_ROWS)):
                 batch, _ = self.data.batch(some)
-                outputs = self.average(batch.to(self.device)).values.cpu()
-                if self._classifies:
-                    found.append(outputs.softmax(1)[:, -1:])
-                else:
-                    found.append(self.normaliser.values(outputs))
-        return torch.cat(found).double().numpy()
+                found.append(self.average(batch.to(self.device)).values.cpu())
+        return torch.cat(found)
 
-    @property
-    def _classifies(self) -> bool:
-        return getattr(self.network_settings, "task", "") == "classification"
+    def _validated(self, epoch: int, loss: float) -> dict[str, float]:
+        """Figures of the validation rows; the averaged weights are kept when they are the best so far."""
+        rows, figures = self.parts.val, {}
+        if len(rows):
+            outputs = self._outputs(rows)
+            loss = self._loss(outputs, rows).item() / max(self._loss.weight(rows), 1e-12)
+            figures = {**self._figures(rows, self._told(outputs)), "loss": loss}
+        if self.settings.keep == "last" or not len(rows) or loss < self._best_loss:
+            self._best = {name: value.clone() for name, value in self.average.state_dict().items()}
+            self.best_epoch, self._best_loss = epoch, loss
+        return figures
 
-    def _labels(self, rows: Rows) -> metrics.Values:
-        return self.data.labels.values[self.data.labels.places(rows)]
+    def _patience_is_over(self) -> bool:
+        patience = self.settings.patience
+        waited = len(self.history) - self.best_epoch
+        return patience is not None and bool(len(self.parts.val)) and waited >= patience
 
-    def _epoch(
-        self,
-        optimiser: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-        chance: np.random.Generator,
-    ) -> float:
+    def _epoch(self, epoch: int) -> float | None:
+        """The mean loss of the steps; none when it was stopped."""
         self.network.train()
+        torch.manual_seed(_mixed(self.seed, epoch, self.processes.rank))  # of dropout
+        chance = np.random.default_rng((self.seed, epoch))
         total = 0.0
         for rows in self.data.shuffled(self.parts.train, self.settings.batch_size, chance):
-            loss = self._step(rows, optimiser)
-            schedule.step()
-            self._follow()
+            self._set_rate()
+            loss, stopped = self._step(rows)
+            if stopped:
+                return None
+            if not math.isfinite(loss):
+                raise _diverged(epoch, self.settings)
             total += loss * len(rows)
         return total / len(self.parts.train)
 
-    def _step(self, rows: Rows, optimiser: torch.optim.Optimizer) -> float:
-        batch, labels = self.data.batch(rows)
+    def _step(self, rows: Rows) -> tuple[float, bool]:
+        """The loss of all processes, and whether one of them was told to stop."""
+        mine = self.processes.share(rows)
+        batch, _ = self.data.batch(mine)
         outputs = self.network(batch.to(self.device)).values
-        loss = self._loss(outputs, labels.to(self.device))
-        optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(outputs, mine) / max(self._loss.weight(rows), 1e-12)
+        loss = loss + _penalty(self.network, self.processes.count)
+        self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        summed, stopped = self.processes.add(self.network, loss.item(), self.stop())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-        optimiser.step()
-        return loss.item()
+        self._optimiser.step()
+        self._steps += 1
+        self._follow()
+        return summed, stopped > 0
 
-    def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        known = torch.isfinite(labels)
-        if self._classifies:
-            return F.cross_entropy(outputs[known[:, 0]], labels[known].long())
-        wanted = self.normaliser.normalised(labels.cpu()).to(outputs.device)[known]
-        if self.settings.loss == "squared":
-            return F.mse_loss(outputs[known], wanted)
-        return F.l1_loss(outputs[known], wanted)
+    def _set_rate(self) -> None:
+        per_epoch = max(1, len(self.parts.train) // self.settings.batch_size)
+        done = min(1.0, self._steps / max(1, per_epoch * self.settings.epochs - 1))
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate(self.settings, done)
+            if "betas" in group:
+                group["betas"] = (momentum(self.settings, done), group["betas"][1])
+            else:
+                group["momentum"] = momentum(self.settings, done)
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the averaged weights towards the present ones; BatchNorm's figures are averages already."""
-        share = 1 - self.settings.average
+        # An average over more steps than there were would be one over the weights of the beginning.
+        share = 1 - min(self.settings.average, (1 + self._steps) / (10 + self._steps))
         ours: list[Tensor] = list(self.average.parameters())
         theirs: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(ours, theirs, share)
         for mine, other in zip(self.average.buffers(), self.network.buffers(), strict=True):
             mine.copy_(other)
+
+    def _new_loss(self) -> Loss:
+        return loss_for(
+            self.data.labels, self.parts.train, self.normaliser, self.settings,
+            classifies=getattr(self.network_settings, "task", "") == "classification",
+        )  # fmt: skip
+
+
+def _optimiser(network: nn.Module, settings: "TrainingSettings") -> torch.optim.Optimizer:
+    weights, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay, fused=True)
+    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+    return kind(weights, rate, weight_decay=decay, fused=True)
+
+
+def _penalty(network: nn.Module, processes: int) -> Tensor | float:
+    """What a network wants to be kept small, each process's share of it."""
+    penalty = getattr(network, "penalty", None)
+    return penalty() / processes if penalty else 0.0
+
+
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _diverged(epoch: int, settings: "TrainingSettings") -> Diverged:
+    return Diverged(
+        f"The loss is no finite number any more in epoch {epoch}.",
+        place=f"epoch {epoch}",
+        expected="a finite loss",
+        got="infinite or no number",
+        hint=f"Lower learning_rate ({settings.learning_rate:g}) or clip ({settings.clip:g}).",
+    )
+
+
+def _no_room(settings: "TrainingSettings") -> OutOfMemory:
+    return OutOfMemory(
+        f"A batch of {settings.batch_size} structures does not fit into memory.",
+        got=f"batch_size {settings.batch_size}",
+        hint="Set a smaller batch_size, or a narrower network.",
+    )

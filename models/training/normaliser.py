@@ -25,7 +25,9 @@ class Normaliser:
 
 
 def fit(targets: NDArray[np.float64]) -> Normaliser:
-    """From the labels of the training rows.  # (rows, targets)"""
-    mean, std = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
-    std = np.where(std > 1e-12, std, 1.0)  # all labels alike
+    """From the labels of the training rows; NaN is none.  # (rows, targets)"""
+    columns = [column[np.isfinite(column)] for column in targets.T]
+    mean = [column.mean() if len(column) else 0.0 for column in columns]
+    std = [column.std() if len(column) else 0.0 for column in columns]
+    std = [each if each > 1e-12 else 1.0 for each in std]  # all labels alike
     return Normaliser(*(torch.tensor(each, dtype=torch.float32) for each in (mean, std)))
