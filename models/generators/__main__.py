@@ -26,8 +26,9 @@ def main() -> int:
     except MatpropError as error:
         print(json.dumps(error.as_dict()))  # noqa: T201 - this is what it answers with
         return 1
-    except ModuleNotFoundError as error:
-        text = NO_TBLITE if error.name == "tblite" else f"{error.name} is not installed."
+    except (ModuleNotFoundError, OSError) as error:
+        missed = isinstance(error, ModuleNotFoundError) and error.name == "tblite"
+        text = NO_TBLITE if missed else str(error)
         print(json.dumps({"code": "internal", "detail": text}))  # noqa: T201
         return 1
     return 0
@@ -53,8 +54,8 @@ def _sheets(given: argparse.Namespace) -> Iterator[Labelled]:
         columns=given.columns,
         rows=given.rows,
         displacement=given.displacement,
-        kinds=tuple(given.kinds),
-        defects=tuple(given.defects),
+        kinds=tuple(given.kinds.split(",")),
+        defects=tuple(given.defects.split(",")),
         seed=given.seed,
     )
     context = multiprocessing.get_context("spawn")
@@ -84,8 +85,8 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--columns", type=int, default=5)
     parser.add_argument("--rows", type=int, default=3)
     parser.add_argument("--displacement", type=float, default=0.1)
-    parser.add_argument("--kinds", nargs="+", choices=sheets.KINDS, default=sheets.KINDS)
-    parser.add_argument("--defects", nargs="+", choices=sheets.DEFECTS, default=sheets.DEFECTS)
+    parser.add_argument("--kinds", default=",".join(sheets.KINDS))
+    parser.add_argument("--defects", default=",".join(sheets.DEFECTS))
     parser.add_argument("--processes", type=_count, default=1)
     return parser.parse_args()
 

@@ -36,6 +36,16 @@ class Sheets:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, asked, known in (
+            ("kinds", self.kinds, KINDS),
+            ("defects", self.defects, DEFECTS),
+        ):
+            if not asked or not set(asked) <= set(known):
+                raise BadSetting(
+                    f"There are no such {name} of sheets.",
+                    expected="one or several of " + ", ".join(known),
+                    got=", ".join(asked),
+                )
         if not (2 <= self.columns <= 20 and 2 <= self.rows <= 20):
             raise BadSetting(
                 "A sheet has too few or too many cells.",
