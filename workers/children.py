@@ -5,18 +5,19 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from models.catalogue import RELEASED, Catalogue
 from workers.answers import Answers
 from workers.broker import PATIENT, connect
-from workers.contract import Queue
+from workers.contract import Queue, Task
 from workers.drain import Drain
 from workers.files import Files
 from workers.jobs import JobLimits, Jobs
 from workers.metrics import Tally
-from workers.owning import Holder
+from workers.owning import Hold, Holder, Outcome
 from workers.parsed import ParsedCache
 from workers.pulse import Pulse
 from workers.settings import WorkerSettings
@@ -39,6 +40,13 @@ class Child(Protocol):
 
     def perform(self, job: str) -> None:
         """A job that came as a Celery message."""
+
+
+class Run(Protocol):
+    """What runs the jobs of one kind."""
+
+    def run(self, hold: Hold) -> Outcome | None:
+        """To the job's end, or to where its children take over. Raises: Stopped, MatpropError."""
 
 
 class Base:
@@ -90,13 +98,16 @@ class Base:
 
 
 class ParseChild(Base):
-    """Owns predict jobs: small ones from the wake set, the others as Celery messages."""
+    """Owns what reads files: small predictions from the wake set, all else as Celery messages."""
 
     def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
         super().__init__(Queue.PARSE, settings, stopping)
         self.parsed = ParsedCache(settings.cache_parsed_bytes)
         self._holder: Holder | None = None
-        self._predictor: Predictor | None = None
+        self._runs: dict[Task, Callable[[], Run]] = {
+            Task.PREDICT: cache(self.predictor),
+            Task.IMPORT: self._importer,
+        }
 
     def start(self) -> None:
         """Serve small jobs from a thread; it has a reader of its own, which bulk does not hold up."""
@@ -104,10 +115,10 @@ class ParseChild(Base):
         self.spawn("drain", self._drain)
 
     def perform(self, job: str) -> None:
-        """A big job, in the process's main thread."""
-        if self._holder is None or self._predictor is None:
-            self._holder, self._predictor = self.holder(), self.predictor()
-        self._holder.run(job, self._predictor.run)
+        """A job that takes long, in the process's main thread."""
+        if self._holder is None:
+            self._holder = self.holder()
+        self._holder.run(job, lambda hold: self._runs[hold.claim.kind]().run(hold))
 
     def predictor(self) -> "Predictor":
         """One for each thread, with a reader of its own."""
@@ -125,6 +136,11 @@ class ParseChild(Base):
             answers=answers,
             tally=self.tally,
         )
+
+    def _importer(self) -> Run:
+        from workers.importing import Importer
+
+        return Importer(self.files)
 
     def _drain(self) -> None:
         holder, predictor = self.holder(), self.predictor()
@@ -167,7 +183,7 @@ class InferChild(Base):
 
 
 class TrainChild(Base):
-    """Imports checkpoints, each in a limited process of its own."""
+    """Trains and judges, each time in a limited process of its own."""
 
     def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
         super().__init__(Queue.TRAIN, settings, stopping)
@@ -177,10 +193,21 @@ class TrainChild(Base):
         self.pulse.start()
 
     def perform(self, job: str) -> None:
-        """One import."""
-        from workers.importing import Importer
+        """One training, search or evaluation."""
+        from workers import evaluating, training
+        from workers.following import Program
+        from workers.tuning import Tuner
 
-        self.holder().run(job, Importer(self.files).run)
+        machine = training.Machine(self.settings.device, self.settings.train_threads)
+        program, judge = (
+            Program.of(self.settings, module) for module in (training.MODULE, evaluating.MODULE)
+        )
+        runs: dict[Task, Run] = {
+            Task.TRAIN: training.Trainer(self.files, program, machine),
+            Task.TUNE: Tuner(self.files),
+            Task.EVALUATE: evaluating.Evaluator(self.files, judge, machine),
+        }
+        self.holder().run(job, lambda hold: runs[hold.claim.kind].run(hold))
 
 
 CHILDREN: dict[Queue, type[ParseChild] | type[InferChild] | type[TrainChild]] = {

@@ -160,7 +160,7 @@ class Jobs:
     def users(self, thing: str) -> set[str]:
         """Unfinished jobs that need this data set or model."""
         try:
-            return {job.decode() for job in self.redis.smembers(moves.users(thing))}
+            return moves.ids_of(self.redis.smembers(moves.users(thing)))
         except RedisError as error:
             raise away(error) from error
 
@@ -275,7 +275,7 @@ class AsyncJobs:
     async def users(self, thing: str) -> set[str]:
         """Unfinished jobs that need this data set or model."""
         try:
-            return {job.decode() for job in await self.redis.smembers(moves.users(thing))}
+            return moves.ids_of(await self.redis.smembers(moves.users(thing)))
         except RedisError as error:
             raise away(error) from error
 

@@ -194,6 +194,11 @@ def ended_of(answer: Any) -> list[Job]:
     return [_ended(*json.loads(each)) for each in answer[1]] if answer else []
 
 
+def ids_of(answer: Any) -> set[str]:
+    """What SMEMBERS found in a set of jobs."""
+    return {job.decode() for job in answer}
+
+
 def _ended(job: str, flat: list[str]) -> Job:
     return job_of(job, dict(zip(flat[::2], flat[1::2], strict=True)))
 

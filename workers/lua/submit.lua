@@ -3,11 +3,11 @@
 local id, t = ARGV[1], now()
 local key = record(id)
 if redis.call('EXISTS', key) == 1 then return 'exists' end
+local job = cjson.decode(ARGV[4])
+if not job.parent and redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[2]) then return 'full' end
 if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
-if redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[2]) then return 'full' end
 local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
   'done', '0', 'failed', '0', 'created', ms(t) }
-local job = cjson.decode(ARGV[4])
 for name, value in pairs(job) do
   fields[#fields + 1] = name
   fields[#fields + 1] = value

@@ -1,0 +1,145 @@
+"""The run of a training job: a program learns in the job's folder, and what it made becomes a version."""
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.catalogue import RELEASED, Catalogue
+from models.errors import ModelError, UnknownDataset
+from workers.contract import TrainOrder
+from workers.files import Files, written
+from workers.following import RESULT, Place, Program, give_order, result_of
+from workers.jobs import Claim, Status
+from workers.owning import Counts, Hold, Outcome
+from workers.registering import answers_of, check_fits, registered_as
+from workers.sampling import with_settings
+
+MODULE = "models.training.program"
+MODEL, CHECKPOINT = "model", "checkpoint"
+STOPPED = "stopped"  # lies beside a result that a cancel made early
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where networks learn here."""
+
+    device: str = "cpu"
+    threads: int = 1
+
+
+class Trainer:
+    """Runs training jobs, those that are trials too."""
+
+    def __init__(self, files: Files, program: Program, machine: Machine) -> None:
+        self.files = files
+        self.program = program
+        self.machine = machine
+
+    def run(self, hold: Hold) -> Outcome:
+        """From the data set to the registered version. Raises: Stopped, MatpropError."""
+        claim = hold.claim
+        order = TrainOrder.model_validate_json(claim.order)
+        check_name(self.files, order)
+        folder, whole = self._folder(claim, order), True
+        if result_of(folder) is None:
+            order = with_settings(folder, order)
+            give_order(folder, self._told(order))
+            whole = self.program.run(hold, folder, place_of(order))
+        result = result_of(folder)
+        if result is None and whole:
+            raise ModelError("The training has ended without a result.")
+        if result is None:
+            return Outcome(Status.CANCELLED, counts=hold.counts)
+        if not whole:
+            (folder / STOPPED).touch()
+        return self._ended(hold, order, folder, result)
+
+    def _folder(self, claim: Claim, order: TrainOrder) -> Path:
+        if claim.parent is not None and order.trial is not None:
+            return self.files.trial(claim.parent, order.trial)
+        return taken_over(self.files, claim)
+
+    def _told(self, order: TrainOrder) -> dict[str, Any]:
+        start = order.start_from
+        catalogue = Catalogue((RELEASED, self.files.models()))
+        return {
+            "order": order.model_dump(mode="json"),
+            "dataset": dataset_of(self.files, order.dataset),
+            "start_from": str(catalogue.get(start)[1]) if start else None,
+            "name": order.register_as or "unnamed",
+            "device": self.machine.device,
+            "threads": self.machine.threads,
+        }
+
+    def _ended(
+        self, hold: Hold, order: TrainOrder, folder: Path, result: dict[str, Any]
+    ) -> Outcome:
+        if (folder / STOPPED).exists():
+            status, counts, gone = Status.CANCELLED, hold.counts or (0, 0, 0), None
+        else:
+            total = order.training["epochs"] * len(order.seeds)
+            status, counts = Status.SUCCEEDED, (total, 0, total)
+            gone = forget(folder / CHECKPOINT if hold.claim.parent else folder)
+        hold.got_to(counts)  # the last look before what cannot be taken back
+        write_result(self.files, hold.claim, result, folder / MODEL, order.register_as)
+        return Outcome(status, counts=counts, afterwards=gone)
+
+
+def check_name(files: Files, order: TrainOrder) -> None:
+    """Before anything is learned. Raises: InputError for a name whose versions answer otherwise."""
+    if order.register_as:
+        targets = [(target.property, target.unit) for target in order.targets]
+        check_fits(files, order.register_as, answers_of(order.family, targets))
+
+
+def dataset_of(files: Files, dataset: str) -> str:
+    """The folder of a data set. Raises: UnknownDataset."""
+    folder = files.dataset(dataset)
+    if not (folder / "manifest.json").exists():
+        raise UnknownDataset(f"There is no data set {dataset} any more.", got=dataset)
+    return str(folder)
+
+
+def taken_over(files: Files, claim: Claim) -> Path:
+    """The job's folder; a retry goes on in that of the job before, but not from where a cancel ended it."""
+    folder = files.training(claim.id)
+    if claim.retry_of is not None and not folder.exists():
+        before = files.training(claim.retry_of)
+        for mark in before.rglob(STOPPED):
+            mark.with_name(RESULT).unlink(missing_ok=True)
+            mark.unlink()
+        with suppress(FileNotFoundError):
+            before.rename(folder)
+    return folder
+
+
+def write_result(
+    files: Files, claim: Claim, result: dict[str, Any], model: Path, name: str | None
+) -> None:
+    """The job's answer, one line; the model that it names is registered before."""
+    made = registered_as(files, name, model) if name and model.is_dir() else None
+    line = {"model": made.id if made else None} | result
+    with written(files.result(claim.id), str(claim.attempt)) as file:
+        file.write(json.dumps(line).encode() + b"\n")
+
+
+def place_of(order: TrainOrder) -> Place:
+    """Epochs of all seeds together."""
+    epochs = order.training["epochs"]
+
+    def place(report: dict[str, Any]) -> Counts | None:
+        if "epoch" not in report:
+            return None
+        before = order.seeds.index(report["seed"]) * epochs
+        return before + report["epoch"], 0, epochs * len(order.seeds)
+
+    return place
+
+
+def forget(folder: Path) -> Callable[[], None]:
+    """What can be done when nobody waits any more."""
+    return lambda: shutil.rmtree(folder, ignore_errors=True)
