@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -54,6 +55,11 @@ def frames(text: str) -> Iterator[tuple[int, list[str]]]:
         row += 2 + count
 
 
+def pairs(comment: str) -> dict[str, str]:
+    """What a comment line says, by key."""
+    return {key: raw.strip("\"'") for key, raw in _PAIR.findall(comment)}
+
+
 def read(
     lines: list[str], start: int, name: str, options: ReadOptions, notes: Sequence[str] = ()
 ) -> Structure:
@@ -62,7 +68,7 @@ def read(
     Raises: InputError naming the line.
     """
     warnings = list(notes)
-    values = {key.lower(): raw.strip("\"'") for key, raw in _PAIR.findall(lines[1])}
+    values = {key.lower(): raw for key, raw in pairs(lines[1]).items()}
     lattice = _lattice(values, start + 1)
     _periodic(values, start + 1, warnings)
     species, position = _columns(values.get("properties", "species:S:1:pos:R:3"), start + 1)
@@ -140,14 +146,33 @@ def _periodic(values: dict[str, str], line: int, warnings: list[str]) -> None:
         warnings.append("Not periodic in every direction; read as a crystal with the given cell.")
 
 
+@dataclass(frozen=True, slots=True)
+class SiteColumn:
+    """What some words of each line are."""
+
+    name: str
+    kind: str  # S, R, I, L
+    at: int
+    width: int
+
+
+def columns(properties: str) -> list[SiteColumn]:
+    """What `Properties` says of the lines of a frame."""
+    parts = properties.split(":")
+    found: list[SiteColumn] = []
+    at = 0
+    for name, kind, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+        wide = int(width) if width.isdigit() and len(width) < 4 else 1
+        found.append(SiteColumn(name, kind, at, wide))
+        at += wide
+    return found
+
+
 def _columns(properties: str, line: int) -> tuple[int, int]:
     """The columns where the element and the position start."""
-    parts = properties.split(":")
-    at = 0
     places: dict[str, int] = {}
-    for name, _, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
-        places.setdefault(name.lower(), at)
-        at += int(width) if width.isdigit() and len(width) < 4 else 1
+    for column in columns(properties):
+        places.setdefault(column.name.lower(), column.at)
     species = next(
         (places[key] for key in ("species", "element", "symbols", "z", "numbers") if key in places),
         None,

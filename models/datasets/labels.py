@@ -1,0 +1,85 @@
+"""What is a label: a number, a text, or a list of numbers; everything else is left out."""
+
+import json
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+LONGEST_TEXT = 500
+LONGEST_LIST = 100_000
+MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "--", "?", "#n/a", "<na>"})
+TRUE, FALSE = frozenset({"true", "t", "yes"}), frozenset({"false", "f", "no"})
+
+# A list of numbers goes from process to process as the bytes of its float64.
+Cell = float | str | bytes | None
+
+
+class Unfit(Exception):
+    """This is no label."""
+
+
+def cell(value: Any) -> Cell:
+    """A value as a label. Raises: Unfit."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int | float):
+        return _number(value)
+    if isinstance(value, Sequence) and len(value) <= LONGEST_LIST:
+        return array("d", _flat(value)).tobytes() if len(value) else None
+    raise Unfit
+
+
+def value_of(text: str) -> Any:
+    """What a text stands for in a table without types: a number, a list, or itself."""
+    plain = text.strip()
+    if plain.lower() in TRUE | FALSE:
+        return plain.lower() in TRUE
+    if plain[:1] == "[":
+        try:
+            return json.loads(plain)
+        except (ValueError, RecursionError):
+            return plain
+    number = as_number(plain)
+    return plain if number is None else number
+
+
+def as_number(text: str) -> float | None:
+    """The number that a text is, if it is one."""
+    try:
+        return float(text.replace("D", "E") if "_" not in text else "no")
+    except ValueError:
+        return None
+
+
+def _number(value: float) -> float | None:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    return None if math.isnan(number) else number
+
+
+def _text(text: str) -> str | None:
+    plain = text.strip()
+    if plain.lower() in MISSING:
+        return None
+    if len(plain) > LONGEST_TEXT or "\0" in plain:
+        raise Unfit
+    return plain.encode("utf-8", "replace").decode()
+
+
+def _flat(values: Sequence[Any]) -> Iterator[float]:
+    """All numbers of a list, or of lists in lists, in their order; NaN for none."""
+    for value in values:
+        if value is None:
+            yield math.nan
+        elif isinstance(value, int | float):
+            number = _number(value)
+            yield math.nan if number is None else number
+        elif isinstance(value, list | tuple):
+            yield from _flat(value)
+        else:
+            raise Unfit
