@@ -35,7 +35,7 @@ class Sample(Protocol):
 
 def cost_of(packed: bytes) -> int:
     """The cost of a packed sample."""
-    return int(HEADER.unpack_from(packed)[3])
+    return int(HEADER.unpack_from(packed)[4])
 
 
 def unpack(packed: bytes) -> Sample:
