@@ -29,9 +29,7 @@ def distances(picture: Picture) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_unpacking_gives_what_was_packed(
-    sheet: Structure, drawn: Drawn, dimensions: int
-) -> None:
+def test_unpacking_gives_what_was_packed(sheet: Structure, drawn: Drawn, dimensions: int) -> None:
     picture = drawn(sheet, box="cell", dimensions=dimensions, pixels=32)
     packed = picture.pack()
     again = unpack(packed)
@@ -70,7 +68,9 @@ def test_the_sheet_is_found_along_whichever_axis_the_vacuum_lies(turn: int, draw
     other = Structure("turned", GRAPHENE[order], np.array([6, 6], np.uint8), HONEYCOMB[:, order])
 
     assert drawn(other, box="cell").cells == 2
-    assert np.allclose(distances(drawn(other, box="cell")), distances(drawn(graphene(), box="cell")))
+    assert np.allclose(
+        distances(drawn(other, box="cell")), distances(drawn(graphene(), box="cell"))
+    )
 
 
 def test_a_tilted_vacuum_axis_changes_nothing_of_a_flat_sheet(drawn: Drawn) -> None:
@@ -105,7 +105,9 @@ def test_a_cell_that_no_right_angles_fit_is_refused_with_its_angle(drawn: Drawn)
     assert caught.value.got == "72.11°"
 
 
-def test_crystals_are_neither_sheets_nor_molecules(perovskite_like: Structure, drawn: Drawn) -> None:
+def test_crystals_are_neither_sheets_nor_molecules(
+    perovskite_like: Structure, drawn: Drawn
+) -> None:
     with pytest.raises(UnfitStructure, match="no sheet"):
         drawn(perovskite_like, box="cell")
     with pytest.raises(UnfitStructure, match="no molecule"):
