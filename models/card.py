@@ -24,19 +24,52 @@ class Target(Frozen):
     std: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
+class Point(Frozen):
+    """A training after so many epochs."""
+
+    epoch: int
+    loss: float = Field(description="Of the training rows.")
+    learning_rate: float
+    val: dict[str, float] = Field(
+        default_factory=dict, description="Figures of the validation rows."
+    )
+
+
+class Spread(Frozen):
+    """A figure over the seeds of a training."""
+
+    mean: float
+    std: float
+
+
 class TrainingRecord(Frozen):
     """Where a model comes from."""
 
     dataset: str = Field(description="Name and source of the data.")
+    dataset_id: str | None = None
     dataset_sha256: str | None = None
+    columns: tuple[str, ...] = Field((), description="What was learned, as the data set calls it.")
     citation: str | None = None
     licence: str | None = None
     split: str | None = Field(None, description="How the rows were split.")
     rows: dict[str, int] = Field(
         default_factory=dict, description="Rows per part: train, val, test."
     )
+    unlabelled: int | None = Field(None, description="Rows without a label, which were left out.")
+    refused: int | None = Field(None, description="Rows that this family could not read.")
     seed: int | None = None
-    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = Field((), description="All that were tried; the best is `seed`.")
+    spread: dict[str, dict[str, Spread]] = Field(
+        default_factory=dict, description="Per part, each figure over all seeds."
+    )
+    recipe: str | None = None
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="How it was trained; input and network have their own."
+    )
+    start_from: str | None = Field(None, description="The model it went on from.")
+    best_epoch: int | None = Field(None, description="The epoch whose weights these are.")
+    curve: tuple[Point, ...] = Field((), description="How it went, in at most 200 points.")
+    stopped: bool = Field(False, description="Whether it was cancelled before its end.")
     duration_s: float | None = None
     device: str | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
@@ -69,7 +102,10 @@ class Card(Frozen):
     metrics: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Figures per part, for example {test: {mae: …}}."
     )
-    baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
+    baselines: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="What simple methods come to on the part that judges, test (or val where there is none).",
+    )
     notes: tuple[str, ...] = Field((), description="What a user of this model should know.")
     weights_sha256: str
     created_at: datetime

@@ -61,6 +61,7 @@ class Training:
     normaliser: Normaliser = field(init=False)
     history: list[Report] = field(init=False, default_factory=list)
     best_epoch: int = field(init=False, default=0)
+    stopped: bool = field(init=False, default=False)
     _best: State = field(init=False, default_factory=dict)
     _best_loss: float = field(init=False, default=math.inf)
     _steps: int = field(init=False, default=0)
@@ -93,12 +94,12 @@ class Training:
     def run(self) -> Iterator[Report]:
         """One report an epoch. Raises: Diverged, OutOfMemory."""
         for epoch in range(len(self.history) + 1, self.settings.epochs + 1):
-            if self._patience_is_over() or self.stop():
+            if self._patience_is_over():
                 break
             start = time.perf_counter()
             try:
                 loss = self._epoch(epoch)
-                if loss is None:
+                if self.stopped:
                     break
                 figures = self._validated(epoch, loss)
             except (MemoryError, RuntimeError) as error:
@@ -110,7 +111,7 @@ class Training:
         self.settle()
 
     def settle(self) -> None:
-        """Take the weights of the best epoch for the averaged ones, which answer."""
+        """Take the weights of the best epoch for the averaged ones, which answer; the first may have none yet."""
         if self._best:
             self.average.load_state_dict(self._best)
 
@@ -190,24 +191,24 @@ class Training:
         waited = len(self.history) - self.best_epoch
         return patience is not None and bool(len(self.parts.val)) and waited >= patience
 
-    def _epoch(self, epoch: int) -> float | None:
-        """The mean loss of the steps; none when it was stopped."""
+    def _epoch(self, epoch: int) -> float:
+        """The mean loss of the steps, up to where it was stopped."""
         self.network.train()
         torch.manual_seed(_mixed(self.seed, epoch, self.processes.rank))  # of dropout
         chance = np.random.default_rng((self.seed, epoch))
         total = 0.0
         for rows in self.data.shuffled(self.parts.train, self.settings.batch_size, chance):
             self._set_rate()
-            loss, stopped = self._step(rows)
-            if stopped:
-                return None
+            loss = self._step(rows)
+            if self.stopped:
+                break
             if not math.isfinite(loss):
                 raise _diverged(epoch, self.settings)
             total += loss * len(rows)
         return total / len(self.parts.train)
 
-    def _step(self, rows: Rows) -> tuple[float, bool]:
-        """The loss of all processes, and whether one of them was told to stop."""
+    def _step(self, rows: Rows) -> float:
+        """The loss, and whether to stop, are what all processes say together."""
         mine = self.processes.share(rows)
         batch, _ = self.data.batch(mine)
         outputs = self.network(batch.to(self.device)).values
@@ -220,7 +221,8 @@ class Training:
         self._optimiser.step()
         self._steps += 1
         self._follow()
-        return summed, stopped > 0
+        self.stopped = stopped > 0
+        return summed
 
     def _set_rate(self) -> None:
         per_epoch = max(1, len(self.parts.train) // self.settings.batch_size)

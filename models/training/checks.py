@@ -1,0 +1,229 @@
+"""Whether a data set can be learned from as ordered, found before any training starts. Light."""
+
+import difflib
+from typing import Any
+
+from models.datasets.manifest import Column, Manifest
+from models.errors import UnfitDataset
+from models.families.kinds import KINDS
+from models.training.parts import PARTS
+from models.training.plan import Columns, Plan, classes_of
+
+FEWEST = 10  # training rows
+LABELS = {
+    "crystal": ("number", "one number a row"),
+    "image": ("number", "one number a row"),
+    "site": ("site", "one number a site"),
+    "bond": ("list", "a list of distances a row"),
+}
+
+
+def check(manifest: Manifest, columns: Columns, order: Any) -> None:
+    """`columns` is what `columns.json` holds, `order` that of the training.
+
+    Raises: UnfitDataset.
+    """
+    plan = Plan.model_validate(order)
+    _check_targets(manifest, columns, plan)
+    _check_needed(manifest, plan)
+    _check_split_column(manifest, columns, plan)
+    rows = plan.labelled(columns)
+    if not rows:
+        raise UnfitDataset(
+            f"No row of {manifest.name} has a label.",
+            place="targets",
+            expected=f"at least {FEWEST} rows to learn from",
+            got="none",
+        )
+    _check_parts(manifest, columns, plan, rows)
+
+
+def _check_targets(manifest: Manifest, columns: Columns, plan: Plan) -> None:
+    if plan.family == "bond" and len(plan.targets) > 1:
+        raise UnfitDataset(
+            "The bond family learns one column of distances.",
+            place="targets",
+            expected="1 target",
+            got=f"{len(plan.targets)}",
+        )
+    for at, target in enumerate(plan.targets):
+        column = _column(manifest, target.column, f"targets.{at}.column")
+        if plan.classifies:
+            _check_classes(column, columns, plan)
+        else:
+            _check_labels(column, plan.family, f"targets.{at}.column")
+    outputs = plan.network.get("outputs")
+    if not plan.classifies and outputs != len(plan.targets):
+        raise UnfitDataset(
+            f"The {plan.family} family learns numbers, not classes.",
+            place="targets",
+            expected=f"{len(plan.targets)} outputs",
+            got=f"{outputs}",
+            hint="Classes are learned by the families "
+            + ", ".join(name for name, kind in KINDS.items() if "task" in kind.network.model_fields)
+            + ".",
+        )
+
+
+def _check_labels(column: Column, family: str, place: str) -> None:
+    kind, words = LABELS[family]
+    if column.kind != kind or (kind == "site" and column.width != 1):
+        hint = (
+            f"Classes are learned with classes: {column.name} holds text."
+            if column.kind == "text"
+            else None
+        )
+        raise UnfitDataset(
+            f"The {family} family cannot learn the column {column.name}.",
+            place=place,
+            expected=words,
+            got=_held(column),
+            hint=hint,
+        )
+    if column.min is not None and column.min == column.max:
+        raise UnfitDataset(
+            f"All labels in the column {column.name} are the same: there is nothing to learn.",
+            place=place,
+            expected="different values",
+            got=f"{column.min:g} everywhere",
+        )
+
+
+def _check_classes(column: Column, columns: Columns, plan: Plan) -> None:
+    if column.kind not in ("number", "text"):
+        raise UnfitDataset(
+            f"The column {column.name} does not tell a class a row.",
+            place="targets.0.column",
+            expected="two different numbers or words",
+            got=_held(column),
+        )
+    values = columns[column.name]
+    try:
+        two = classes_of(values, plan.classes)
+    except ValueError as error:
+        seen = sorted({str(value) for value in values if value is not None})
+        raise UnfitDataset(
+            f"The column {column.name} does not divide the rows into two classes.",
+            place="targets.0.column",
+            expected="two different values",
+            got=f"{error}: {', '.join(seen[:5])}",
+        ) from error
+    if column.kind == "text" and plan.classes and set(two) != set(plan.classes):
+        raise UnfitDataset(
+            f"The classes are not those in the column {column.name}.",
+            place="classes",
+            expected=", ".join(map(str, two)),
+            got=", ".join(plan.classes),
+        )
+
+
+def _check_needed(manifest: Manifest, plan: Plan) -> None:
+    if plan.family != "bond":
+        return
+    for what, kinds in (("adsorbate", ("number", "text")), ("partners", ("list",))):
+        column = _column(manifest, plan.column(what), f"columns.{what}")
+        if column.kind not in kinds:
+            raise UnfitDataset(
+                f"The column {column.name} cannot tell the {what}.",
+                place=f"columns.{what}",
+                expected="a list of sites' indices"
+                if "list" in kinds
+                else "a site's index, or an element",
+                got=_held(column),
+                hint=f"Name the column that does with columns: {what}.",
+            )
+
+
+def _check_split_column(manifest: Manifest, columns: Columns, plan: Plan) -> None:
+    if plan.split.by not in ("group", "given"):
+        return
+    column = _column(manifest, plan.split.column or "", "split.column")
+    if column.kind not in ("number", "text"):
+        raise UnfitDataset(
+            f"Rows cannot be split by the column {column.name}.",
+            place="split.column",
+            expected="one word or number a row",
+            got=_held(column),
+        )
+    if plan.split.by == "given":
+        words = {value for value in columns[column.name] if value is not None}
+        other = sorted(str(word) for word in words - set(PARTS))
+        if other:
+            raise UnfitDataset(
+                f"The column {column.name} has other words than parts.",
+                place="split.column",
+                expected=", ".join(PARTS),
+                got=", ".join(other[:5])[:80],
+            )
+
+
+def _check_parts(manifest: Manifest, columns: Columns, plan: Plan, rows: list[int]) -> None:
+    parts = plan.parts(columns, rows)
+    for part in plan.asked():
+        if part not in parts:
+            raise UnfitDataset(
+                f"The split leaves the part {part} of {manifest.name} without a labelled row.",
+                place="split",
+                expected=f"rows in {', '.join(plan.asked())}",
+                got=", ".join(f"{each} {parts.count(each)}" for each in PARTS),
+                hint="Groups stay together: there must be as many groups with labels as parts.",
+            )
+    train = parts.count("train")
+    least = max(FEWEST, plan.devices)
+    if train < least:
+        raise UnfitDataset(
+            f"{manifest.name} has too few labelled rows to learn from.",
+            place="targets",
+            expected=f"at least {least} training rows",
+            got=f"{train} of {len(rows)} labelled rows",
+        )
+    if plan.rows is not None and not least <= plan.rows <= train:
+        raise UnfitDataset(
+            f"{plan.rows} training rows were asked for.",
+            place="rows",
+            expected=f"{least} to {train}",
+            got=str(plan.rows),
+        )
+    learned = [row for row, part in zip(rows, parts, strict=True) if part == "train"]
+    for at in range(len(plan.targets)):
+        _check_learned(columns, plan, learned, at)
+
+
+def _check_learned(columns: Columns, plan: Plan, train: list[int], at: int) -> None:
+    """What is the same in all training rows cannot be learned, even if it differs elsewhere."""
+    target = plan.targets[at]
+    values = [columns[target.column][row] for row in train]
+    known = [value for value in values if value is not None]
+    several = plan.family in ("site", "bond")  # the values are counts then
+    if (several and not any(known)) or (not several and len(set(known)) < 2):
+        raise UnfitDataset(
+            f"The training rows have not two different labels in the column {target.column}.",
+            place=f"targets.{at}.column",
+            expected="different values",
+            got=f"{known[0]} everywhere" if known else "no label",
+            hint="Another split, by chance or by its seed, may help.",
+        )
+
+
+def _column(manifest: Manifest, name: str, place: str) -> Column:
+    column = manifest.column(name)
+    if column is not None:
+        return column
+    names = [each.name for each in manifest.columns]
+    near = difflib.get_close_matches(name, names, 3, 0.5)
+    raise UnfitDataset(
+        f"{manifest.name} has no column {name[:80]!r}.",
+        place=place,
+        expected=("one of " + ", ".join(names[:50]))
+        if names
+        else "a column of labels; it has none",
+        got=repr(name[:80]),
+        hint=f"Did you mean {' or '.join(near)}?" if near else None,
+    )
+
+
+def _held(column: Column) -> str:
+    if column.kind in ("site", "list"):
+        width = "several numbers" if column.width is None else f"{column.width} numbers"
+        return f"{width} a {'site' if column.kind == 'site' else 'row'}"
+    return {"number": "one number a row", "text": "a word a row"}[column.kind]

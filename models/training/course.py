@@ -1,0 +1,237 @@
+"""The course of a training: its seeds one after the other, with checkpoints, to the staged model."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import distributed
+
+from models.card import Card
+from models.checkpoint import load_network, save_model, weights
+from models.datasets.stored import Stored
+from models.errors import BadSetting
+from models.families.kinds import KINDS
+from models.infer import choose_device
+from models.settings.training import TrainingSettings
+from models.structures.composition import SYMBOLS
+from models.training import checkpoints, judging
+from models.training.baselines import Figures, baselines
+from models.training.loop import Training
+from models.training.normaliser import Normaliser
+from models.training.parts import PARTS, chosen
+from models.training.plan import Plan
+from models.training.processes import Processes, joined
+from models.training.record import Ended, Outcome
+from models.training.reports import Reports, put
+from models.training.source import Source, read
+from models.training.split import Split
+
+CHECKPOINT_S = 2.0  # between two checkpoints: what is lost meanwhile is quickly computed again
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An order, where it lies, and where it is done."""
+
+    folder: Path
+    plan: Plan
+    dataset: Path
+    start_from: Path | None
+    name: str
+    device: torch.device
+
+    @staticmethod
+    def of(folder: Path) -> "Work":
+        """What the folder orders."""
+        order = json.loads((folder / "order.json").read_bytes())
+        torch.set_num_threads(order.get("threads") or 1)
+        device = choose_device(order.get("device") or "auto")
+        if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+            device = torch.device(f"cuda:{os.environ['LOCAL_RANK']}")
+        start = order.get("start_from")
+        plan = Plan.model_validate(order["order"])
+        return Work(
+            folder, plan, Path(order["dataset"]), start and Path(start), order["name"], device
+        )
+
+    def source(self, reports: Reports) -> Source:
+        """The rows, ready to be learned from; this takes a while when no one did it before."""
+        settings = KINDS[self.plan.family].input.model_validate(self.plan.input)
+        reports.log("reading the data set")
+        return read(Stored(self.dataset), self.plan, settings, reports.progress)  # type: ignore[arg-type]
+
+
+def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
+    """All seeds; `ready` is called when there will be something to keep. Raises: MatpropError."""
+    start, processes = time.perf_counter(), joined(work.device)
+    first = processes.rank == 0
+    reports = Reports(work.folder / "reports.jsonl" if first else None)
+    source = work.source(reports)
+    simple = _baselines(work, source, reports) if first else {}
+    ready()
+    ended: list[Ended] = []
+    kept: Training | None = None
+    for at, seed in enumerate(work.plan.seeds):
+        training = _training(work, source, seed, processes, stop)
+        waiting = (len(work.plan.seeds) - at - 1) * training.settings.epochs
+        _run(work, training, reports, waiting)
+        if training.history and first:
+            ended.append(_ended(training))
+            best = min(ended, key=lambda each: each.best_loss)
+            kept = training if ended[-1] is best else kept
+        if training.stopped:
+            break
+    if kept is not None:
+        took = time.perf_counter() - start
+        outcome = _outcome(work, source, simple, ended, kept, duration_s=took)
+        save_model(work.folder / "model", outcome.card(), kept.average)
+        put(work.folder / "result.json", outcome.result())
+    if processes.count > 1:
+        distributed.destroy_process_group()
+
+
+def _training(
+    work: Work, source: Source, seed: int, processes: Processes, stop: Callable[[], bool]
+) -> Training:
+    """A seed's training, as far as it is."""
+    plan = work.plan
+    training = Training(
+        source.data,
+        Split(_taught(source, plan, seed), source.parts.val, source.parts.test),
+        KINDS[plan.family].network.model_validate(plan.network),  # type: ignore[arg-type]
+        TrainingSettings.model_validate(plan.training),
+        work.device,
+        seed,
+        processes,
+        stop,
+    )
+    if work.start_from:
+        _go_on_from(work.start_from, training, plan)
+    state = checkpoints.read(_checkpoint(work, seed))
+    if state is not None:
+        training.restore(state)
+    return training
+
+
+def _taught(source: Source, plan: Plan, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The training rows, or as many of them as were asked for."""
+    train = source.parts.train
+    return train if plan.rows is None else np.array(chosen(train.tolist(), plan.rows, seed))
+
+
+def _run(work: Work, training: Training, reports: Reports, waiting: int) -> None:
+    """To the last epoch; what was reached is on the disk by then."""
+    kept_at = time.monotonic()
+    writes = training.processes.rank == 0
+    for report in training.run():
+        reports.metric(report, training.seed, training.settings.epochs, waiting)
+        if writes and time.monotonic() - kept_at > CHECKPOINT_S:
+            checkpoints.write(_checkpoint(work, training.seed), training.state())
+            kept_at = time.monotonic()
+    if writes and training.history:
+        checkpoints.write(_checkpoint(work, training.seed), training.state())
+
+
+def _checkpoint(work: Work, seed: int) -> Path:
+    return work.folder / "checkpoint" / f"{seed}.pt"
+
+
+def _ended(training: Training) -> Ended:
+    """Figures of the parts; one who cancels will not wait for those of the training rows."""
+    parts = PARTS[1:] if training.stopped and len(training.parts.test) else PARTS
+    metrics = {part: training.evaluate(getattr(training.parts, part)) for part in parts}
+    return Ended(
+        training.seed,
+        {part: figures for part, figures in metrics.items() if figures},
+        training.best_epoch,
+        training.best_loss,
+        training.history,
+    )
+
+
+def _outcome(
+    work: Work,
+    source: Source,
+    simple: Figures,
+    ended: list[Ended],
+    kept: Training,
+    *,
+    duration_s: float,
+) -> Outcome:
+    plan, stopped = work.plan, kept.stopped or len(ended) < len(work.plan.seeds)
+    notes = ["It was stopped before its end: these are the best weights until then."] * stopped
+    if source.refused:
+        notes.append(f"{len(source.refused)} labelled rows could not be read and were left out.")
+    start = _card(work.start_from).id if work.start_from else None
+    return Outcome(
+        plan, source, work.name, simple, ended, kept.normaliser,
+        source.data.elements(kept.parts.train), work.device, duration_s, stopped, start,
+        _by_element(source, kept) if plan.family == "site" else None, notes,
+    )  # fmt: skip
+
+
+def _by_element(source: Source, training: Training) -> dict[str, dict[str, float]]:
+    """Of the rows that judge."""
+    rows = training.parts.test if len(training.parts.test) else training.parts.val
+    if not len(rows):
+        return {}
+    judged = judging.beside(source.data, rows, training.answers(rows))
+    numbers = np.concatenate([source.data.samples[row].numbers for row in rows])
+    return judging.by_element(judged, numbers.astype(np.int64), SYMBOLS.__getitem__)
+
+
+def _baselines(work: Work, source: Source, reports: Reports) -> Figures:
+    """Computed before the network learns: what it has to beat."""
+    path = work.folder / "checkpoint" / "baselines.json"
+    if path.exists():
+        kept: Figures = json.loads(path.read_bytes())
+        return kept
+    reports.log("computing the baselines")
+    plan = work.plan
+    train = _taught(source, plan, plan.seeds[0])
+    found = baselines(source, plan.family, train, classifies=plan.classifies)
+    path.parent.mkdir(exist_ok=True)
+    put(path, found)
+    reports.log(f"rows: {source.parts.sizes()}; baselines: {json.dumps(found)}")
+    return found
+
+
+def _card(folder: Path) -> Card:
+    return Card.model_validate_json((folder / "card.json").read_bytes())
+
+
+def _go_on_from(folder: Path, training: Training, plan: Plan) -> None:
+    """Fine-tuning. Raises: BadSetting for a model that cannot be gone on from, DamagedModel."""
+    card, network = load_network(folder)
+    kind = KINDS[plan.family]
+    if card.family != plan.family or card.input != kind.input.model_validate(plan.input):
+        raise BadSetting(
+            f"The training cannot go on from {card.id}, which reads structures otherwise.",
+            place="start_from",
+            expected=f"{plan.family} with {json.dumps(plan.input)}",
+            got=f"{card.family} with {card.input.as_json()}",
+            hint="Leave the settings of the input away: those of the model are taken over.",
+        )
+    same = [(each.property, each.unit) for each in card.targets] == [
+        (each.property, each.unit) for each in plan.targets
+    ]
+    scale = Normaliser(
+        torch.tensor([each.mean for each in card.targets], dtype=torch.float32),
+        torch.tensor([each.std for each in card.targets], dtype=torch.float32),
+    )
+    # The same property keeps its scale, so that the first answers are those of the model.
+    new = training.start_from(weights(network), scale if same and not card.classifies else None)
+    layers = {name.split(".")[0] for name in new}
+    if layers - {"readout", "out", "hidden", "head"}:
+        raise BadSetting(
+            f"The network is another one than that of {card.id}.",
+            place="start_from",
+            expected=card.network.model_dump_json(),
+            got=json.dumps(plan.network),
+            hint="Leave the settings of the network away: those of the model are taken over.",
+        )

@@ -1,0 +1,185 @@
+"""From a stored data set to what a network learns from: samples, labels, and the part of each row."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.datasets.stored import Stored
+from models.errors import UnfitDataset
+from models.families.family import family
+from models.training.dataset import Dataset, Labels, Rows
+from models.training.split import Split
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.families.kinds import AnyInput
+    from models.training.plan import Plan
+
+RANKS = 4  # distances that the bond family answers with
+HELD_BYTES = 1 << 29  # samples are unpacked once when they are fewer
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """The rows that can be learned from; what counts is the place in `rows`."""
+
+    data: Dataset
+    parts: Split
+    rows: Rows  # their numbers in the stored data set
+    stored: Stored
+    classes: tuple[str, str] | None
+    unlabelled: int
+    refused: dict[int, dict[str, Any]]  # labelled rows of which no sample could be made, and why
+
+    def structure_names(self, places: Rows) -> list[str]:
+        """What these rows are called."""
+        names = self.stored.names
+        return [names[self.rows[place]] for place in places]
+
+
+def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Source:
+    """All rows of a data set that have labels and a sample. Raises: UnfitDataset."""
+    columns = {**_columns(stored, plan), "name": stored.names, "formula": stored.formulas}
+    labelled = plan.labelled(columns)
+    adsorbates = _adsorbates(stored, plan)
+    samples = (
+        stored.samples(settings, told=told)
+        if adsorbates is None
+        else stored.samples(settings, adsorbates, told=told)
+    )
+    good = [at for at, row in enumerate(labelled) if row not in samples.faults]
+    rows = np.array([labelled[at] for at in good], np.int64)
+    parts = plan.parts(columns, labelled)
+    split = Split.of([parts[at] for at in good])
+    for part in plan.asked():
+        if not len(getattr(split, part)):
+            raise _empty(part, len(labelled) - len(good), samples.faults)
+    chosen = _held(samples, rows)
+    labels, classes = _labels(stored, plan, chosen, rows)
+    data = Dataset(
+        chosen, labels, family(plan.family), tuple(each.property for each in plan.targets),
+        _distances(stored, plan, rows) if plan.family == "bond" else None,
+    )  # fmt: skip
+    refused = {row: samples.faults[row] for row in labelled if row in samples.faults}
+    return Source(data, split, rows, stored, classes, stored.rows - len(labelled), refused)
+
+
+class Chosen(Sequence[Any]):
+    """Some of the samples."""
+
+    def __init__(self, samples: Sequence[Any], rows: Rows) -> None:
+        self._samples, self._rows = samples, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._samples[int(self._rows[at])]
+
+
+def _held(samples: Any, rows: Rows) -> Sequence[Any]:
+    """Unpacked now if they are few, else whenever they are asked for."""
+    chosen = Chosen(samples, rows)
+    size = np.diff(samples.places)[rows].sum()
+    return list(chosen) if size <= HELD_BYTES else chosen
+
+
+def _columns(stored: Stored, plan: "Plan") -> dict[str, Sequence[Any]]:
+    """Of the columns that the plan needs: values, or how many are known a row."""
+    names = [target.column for target in plan.targets]
+    names += [plan.split.column] if plan.split.column else []
+    names += [plan.column("adsorbate"), plan.column("partners")] if plan.family == "bond" else []
+    found: dict[str, Sequence[Any]] = {}
+    for name in names:
+        if name not in stored.columns:
+            raise UnfitDataset(f"The data set has no column {name!r}.", place="targets")
+        if stored.columns[name].kind in ("number", "text"):
+            found[name] = stored.scalars(name)
+        else:
+            values, first = stored.ragged(name)
+            before = np.concatenate([[0], np.cumsum(np.isfinite(values))])
+            found[name] = (before[first[1:]] - before[first[:-1]]).tolist()
+    return found
+
+
+def _adsorbates(stored: Stored, plan: "Plan") -> list[str | None] | None:
+    if plan.family != "bond":
+        return None
+    return [_word(value) for value in stored.scalars(plan.column("adsorbate"))]
+
+
+def _word(value: float | str | None) -> str | None:
+    return value if value is None or isinstance(value, str) else str(int(value))
+
+
+def _labels(
+    stored: Stored, plan: "Plan", samples: Sequence[Any], rows: Rows
+) -> tuple[Labels, tuple[str, str] | None]:
+    names = [target.column for target in plan.targets]
+    if plan.family == "site":
+        return _of_sites(stored, names, rows), None
+    if plan.family == "bond":
+        from models.families.bond import labels
+
+        partners = _lists(stored, plan.column("partners"), rows)
+        distances = _lists(stored, names[0], rows)
+        return labels(samples, [each.astype(np.int64) for each in partners], distances), None
+    if plan.classifies:
+        return _of_classes(stored.scalars(names[0]), plan, rows)
+    values = np.array([stored.scalars(name) for name in names], float).T
+    return Labels.one_a_row(values[rows]), None
+
+
+def _of_classes(
+    values: Sequence[Any], plan: "Plan", rows: Rows
+) -> tuple[Labels, tuple[str, str] | None]:
+    from models.training.plan import classes_of
+
+    no, yes = classes_of(values, plan.classes)
+    numbers = np.array([[float(values[row] == yes)] for row in rows])
+    names = plan.classes or (_name(no), _name(yes))
+    return Labels.one_a_row(numbers), (names[0], names[1])
+
+
+def _name(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _of_sites(stored: Stored, names: Sequence[str], rows: Rows) -> Labels:
+    sizes = stored.n_sites[rows]
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    values = np.full((int(first[-1]), len(names)), np.nan)
+    for target, name in enumerate(names):
+        for at, labels in enumerate(_lists(stored, name, rows)):
+            if len(labels) == sizes[at]:
+                values[first[at] : first[at + 1], target] = labels
+    return Labels(values, first)
+
+
+def _lists(stored: Stored, name: str, rows: Rows) -> list[NDArray[np.float64]]:
+    values, first = stored.ragged(name)
+    return [np.array(values[first[row] : first[row + 1]]) for row in rows]
+
+
+def _distances(stored: Stored, plan: "Plan", rows: Rows) -> NDArray[np.float64]:
+    """The shortest distances of each row, ascending; NaN is none.  # (rows, 4)"""
+    found = np.full((len(rows), RANKS), np.nan)
+    for at, values in enumerate(_lists(stored, plan.targets[0].column, rows)):
+        shortest = np.sort(values[np.isfinite(values)])[:RANKS]
+        found[at, : len(shortest)] = shortest
+    return found
+
+
+def _empty(part: str, refused: int, faults: dict[int, dict[str, Any]]) -> UnfitDataset:
+    first = next(iter(faults.values()), {}).get("detail", "")
+    return UnfitDataset(
+        f"The part {part} has no row left: {refused} labelled rows cannot be read by this family.",
+        place="split",
+        expected=f"rows in {part}",
+        got="none",
+        hint=f"The first reason: {first}" if first else None,
+    )
