@@ -107,6 +107,7 @@ class ParseChild(Base):
         self._runs: dict[Task, Callable[[], Run]] = {
             Task.PREDICT: cache(self.predictor),
             Task.IMPORT: self._importer,
+            Task.DATASET: cache(self._gatherer),
         }
 
     def start(self) -> None:
@@ -141,6 +142,12 @@ class ParseChild(Base):
         from workers.importing import Importer
 
         return Importer(self.files)
+
+    def _gatherer(self) -> Run:
+        from workers.gathering import Gatherer
+        from workers.parser import Parser, ParserLimits
+
+        return Gatherer(self.files, Parser(ParserLimits.of(self.settings)))
 
     def _drain(self) -> None:
         holder, predictor = self.holder(), self.predictor()

@@ -32,7 +32,11 @@ class Files:
 
     def dataset(self, dataset: str) -> Path:
         """The folder of a data set. Raises: ValueError for what is no id."""
-        return self.state / "datasets" / checked_set(dataset)
+        return self.datasets() / checked_set(dataset)
+
+    def datasets(self) -> Path:
+        """The folder of all of them."""
+        return self.state / "datasets"
 
     def models(self) -> Path:
         """The folder of registered models: `name/version/{card.json, weights.safetensors}`."""

@@ -44,6 +44,11 @@ def checked_set(dataset: str) -> str:
     return dataset
 
 
+def set_of(job: str) -> str:
+    """The id of the data set that a job makes."""
+    return f"set_{checked_job(job).removeprefix('job_')}"
+
+
 def checked_name(name: str) -> str:
     """A worker's, owner's, service's or model's name that may stand in a key."""
     if not NAME.fullmatch(name):

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from models.errors import InputError, MatpropError
+
 TAIL = struct.Struct("<Q8s")  # length of the list, magic
 MAGIC = b"mppack01"
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,27 @@ def read_pack(path: Path) -> Iterator[PackEntry]:
         for index, row in enumerate(_listed(view)):
             data = view[row["at"] : row["at"] + row["size"]]
             yield PackEntry(index, row["name"], row["format"], data, row.get("error"))
+
+
+def take_out(path: Path, target: Path) -> str:
+    """The one file of a pack as a file of its own; its name.
+
+    Raises: ValueError when the pack is not whole, MatpropError when it holds no file, or several.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        rows = _listed(view)
+        if len(rows) != 1:
+            raise InputError("One file a call.", got=f"{len(rows)} files")
+        (row,) = rows
+        if row.get("error"):
+            raise MatpropError.from_dict(row["error"])
+        file.seek(row["at"])
+        with target.open("wb") as out:
+            left = row["size"]
+            while left and (chunk := file.read(min(left, CHUNK))):
+                out.write(chunk)
+                left -= len(chunk)
+    return str(row["name"])
 
 
 def _listed(view: mmap.mmap) -> list[dict[str, Any]]:

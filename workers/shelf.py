@@ -1,0 +1,96 @@
+"""The data sets there are, by their manifests; light, so that the service may look."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.datasets.manifest import Manifest
+from models.errors import UnknownDataset
+from workers.files import Files
+from workers.ids import SET
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Some data sets, the newest first; `cursor` continues, none at the end."""
+
+    sets: list[Manifest]
+    cursor: str | None = None
+
+
+class Shelf:
+    """Looks data sets up by id or by name; quick enough to be asked at every request."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._stamp = -1
+        self._known: dict[str, Manifest] = {}
+
+    def page(
+        self, owner: str, *, name: str | None = None, before: str | None = None, limit: int = 50
+    ) -> Sets:
+        """An owner's sets, those of a name, those older than one."""
+        found = [
+            manifest
+            for manifest in self._fresh().values()
+            if manifest.owner == owner
+            and name in (None, manifest.name)
+            and (before is None or manifest.id < before)
+        ]
+        more = len(found) > limit
+        return Sets(found[:limit], found[limit - 1].id if more else None)
+
+    def get(self, known: str, owner: str) -> Manifest:
+        """The set of this id, or the newest of this name; a foreign one is as none. Raises: UnknownDataset."""
+        for manifest in self._fresh().values():
+            if manifest.owner == owner and known in (manifest.id, manifest.name):
+                return manifest
+        names = dict.fromkeys(one.name for one in self.page(owner, limit=1000).sets)
+        raise UnknownDataset(
+            f"There is no data set {known[:80]!r}.",
+            expected=", ".join(list(names)[:10]) or "the id or name of one of yours",
+            got=known[:80],
+        )
+
+    def columns(self, dataset: str) -> dict[str, list[Any]]:
+        """Each column's values, or how many are known of each row; `name`, `formula`, `n_sites` too."""
+        path = self._files.dataset(dataset) / "columns.json"
+        found: dict[str, list[Any]] = json.loads(path.read_bytes())
+        return found
+
+    def report(self, dataset: str) -> Path:
+        """The rows that were refused, one JSON line each."""
+        return self._files.dataset(dataset) / "refused.jsonl"
+
+    def remove(self, dataset: str) -> None:
+        """Forget a set; nobody finds it half removed."""
+        folder = self._files.dataset(dataset)
+        gone = self._files.state / "scratch" / f"{dataset}.gone.{os.getpid()}"
+        gone.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _fresh(self) -> dict[str, Manifest]:
+        """All manifests, the newest first; adding or removing a set changes the folder's time."""
+        home = self._files.datasets()
+        try:
+            stamp = home.stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        if stamp != self._stamp:
+            names = sorted((one.name for one in home.iterdir() if SET.fullmatch(one.name)), reverse=True)  # fmt: skip
+            read = ((name, self._known.get(name) or _manifest(home / name)) for name in names)
+            self._known = {name: manifest for name, manifest in read if manifest is not None}
+            self._stamp = stamp
+        return self._known
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    """What is damaged, or goes just now, is not there."""
+    try:
+        return Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return None
