@@ -60,6 +60,7 @@ lint: $(READY) ## style and types
 # DATA: a folder with the public data sets; each program tells in its first lines what it looks for.
 bench: $(READY) ## measure against the bars; more with DATA=folder of the data sets
 	$(ONE) $(BIN)/python -m benchmarks.parsing $(if $(DATA),--data "$(DATA)")
+	$(ONE) $(BIN)/python -m benchmarks.images
 	$(if $(DATA),$(foreach name,neighbours forward end_to_end released_reference published,\
 	  $(ONE) $(BIN)/python -m benchmarks.$(name) --data "$(DATA)" &&) true)
 	$(ONE) $(BIN)/python -m benchmarks.serving

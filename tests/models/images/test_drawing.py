@@ -81,7 +81,7 @@ def test_a_molecule_moved_by_whole_pixels_is_the_same_image_moved(
     molecule: Structure, drawn: Drawn, representation: str
 ) -> None:
     settings = {"representation": representation, "centred": False, "pixels": 40}
-    moved = replace(molecule, fractional=molecule.fractional + [0.05, -0.1, 0])
+    moved = replace(molecule, fractional=molecule.fractional + np.array([0.05, -0.1, 0]))
     here, there = (image(drawn(each, **settings), **settings) for each in (molecule, moved))
 
     inner = slice(6, 34)  # what is far from the edges, at which other rows come in
@@ -95,7 +95,7 @@ def test_a_sheet_moved_by_whole_pixels_is_the_same_image_rolled(
     sheet: Structure, drawn: Drawn, representation: str
 ) -> None:
     settings = {"representation": representation, "box": "cell", "pixels": 16}
-    moved = replace(sheet, fractional=(sheet.fractional + [3 / 16, 14 / 16, 0]) % 1)
+    moved = replace(sheet, fractional=(sheet.fractional + np.array([3 / 16, 14 / 16, 0])) % 1)
     here, there = (image(drawn(each, **settings), **settings) for each in (sheet, moved))
 
     assert torch.allclose(there, here.roll((3, -2), (1, 2)), atol=1e-3)

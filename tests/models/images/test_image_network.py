@@ -86,8 +86,8 @@ def test_circular_images_answer_the_same_after_shifts_by_whole_strides(
         **CELL, periodicity="circular", keeping_layers=2, keeping_filters=4, dimensions=dimensions
     )
     network = built(made)
-    moved = replace(sheet, fractional=(sheet.fractional + [0.5, 0.5, 0.5]) % 1)
-    beside = replace(sheet, fractional=(sheet.fractional + [0.2, 0, 0]) % 1)
+    moved = replace(sheet, fractional=(sheet.fractional + 0.5) % 1)
+    beside = replace(sheet, fractional=(sheet.fractional + np.array([0.2, 0, 0])) % 1)
     here, there, elsewhere = answers(network, pictured(made, [sheet, moved, beside]))
 
     assert torch.allclose(here, there, atol=1e-5)
