@@ -10,6 +10,7 @@ way and ends with 0, or prints the error as JSON and ends with 1.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,4 +131,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(status)  # at an ordinary end pyarrow's threads now and then take the process down
