@@ -15,7 +15,16 @@ from service.house import at_work, build
 from service.metrics import HttpMetrics
 from service.middleware import Guard, Identify, Traffic
 from service.problems import Problem, brief
-from service.routes import health, jobs, keys, models, pages, predictions
+from service.routes import (
+    evaluations,
+    health,
+    jobs,
+    keys,
+    models,
+    pages,
+    predictions,
+    trainings,
+)
 from service.settings import ServiceSettings
 from service.validation import invalid
 
@@ -49,7 +58,7 @@ def create(settings: ServiceSettings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.house = house
-    for room in (predictions, jobs, models, keys, health, pages):
+    for room in (predictions, trainings, evaluations, jobs, models, keys, health, pages):
         app.include_router(room.router)
     app.add_middleware(Guard, settings=settings, traffic=traffic, keys=house.keys)
     app.add_middleware(Identify, metrics=metrics, traffic=traffic)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from service.client_errors import (
     ServiceError,
@@ -16,10 +16,21 @@ from service.client_errors import (
 from service.client_follow import ENDED, Follower
 from service.client_inputs import Source, chunks_of, places, sources_of
 from service.client_records import Event, Progress, Record, Records
+from service.client_train import (
+    EvaluationOptions,
+    OnEvent,
+    Target,
+    Training,
+    TrainingOptions,
+    is_file,
+    training_body,
+)
 from service.client_transport import Transport
+from service.schemas.evaluation import EvaluationView
 from service.schemas.job import JobView
 from service.schemas.key import KeyView
 from service.schemas.model import ModelSummary, ModelVersion, ModelView
+from service.schemas.training import TrainingView
 
 __all__ = ["Client", "Event", "Progress", "Record", "Records", "ServiceError"]
 
@@ -46,6 +57,7 @@ class Client:
         """Where (`MATPROP_URL`) and who (`MATPROP_KEY`); broken connections are retried so long."""
         self._transport = Transport(url, key, patience_s, **fakes)
         self._follower = Follower(self._transport)
+        self._training = Training(self._follower)
         self._bounds: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -177,6 +189,78 @@ class Client:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean this version."""
         self._transport.json("PUT", f"/v1/models/{name}/aliases/{alias}", json={"version": version})
+
+    # Trainings
+
+    def train(
+        self,
+        dataset: str | Path,
+        target: Target | Sequence[Target],
+        *,
+        progress: OnEvent | None = None,
+        **options: Unpack[TrainingOptions],
+    ) -> ModelVersion:
+        """Make a model of a data set (id, name, or a file, which is sent first), waiting for it.
+
+        A target is a column, or `{"column", "property", "unit"}`. `progress` hears every event: those of
+        kind `metric` tell of each epoch. Raises JobFailed, JobCancelled.
+        """
+        return self.resume_training(self.submit_training(dataset, target, **options), progress)
+
+    def submit_training(
+        self,
+        dataset: str | Path,
+        target: Target | Sequence[Target],
+        **options: Unpack[TrainingOptions],
+    ) -> str:
+        """Start a training and return its job's id at once; `resume_training` waits for the model."""
+        known = self.add_dataset(dataset).id if is_file(dataset) else str(dataset)
+        return self._training.submit("/v1/trainings", training_body(known, target, options))
+
+    def resume_training(self, job: str, progress: OnEvent | None = None) -> ModelVersion:
+        """The model that a training makes, waiting for it. Raises JobFailed, JobCancelled."""
+        self._training.follow(job, progress)
+        return self._training.made(job)
+
+    def training(self, job: str) -> TrainingView:
+        """What was ordered, where it stands, and what came of it."""
+        return self._training.training(job)
+
+    def trainings(self, *, limit: int = 20, **filters: str | None) -> list[TrainingView]:
+        """The newest trainings; filter by `status`, `label`, or `search` for its trials."""
+        query = {key: value for key, value in filters.items() if value} | {"limit": str(limit)}
+        body = self._transport.json("GET", "/v1/trainings", params=query)
+        return [TrainingView.model_validate(one) for one in body["trainings"]]
+
+    def evaluate(
+        self,
+        model: str | None = None,
+        dataset: str | Path | None = None,
+        *,
+        progress: OnEvent | None = None,
+        **options: Unpack[EvaluationOptions],
+    ) -> EvaluationView:
+        """Judge a model by a data set; with `sizes` a learning curve. Raises JobFailed, JobCancelled."""
+        job = self.submit_evaluation(model, dataset, **options)
+        self._training.follow(job, progress)
+        return self._training.evaluation(job)
+
+    def submit_evaluation(
+        self,
+        model: str | None = None,
+        dataset: str | Path | None = None,
+        **options: Unpack[EvaluationOptions],
+    ) -> str:
+        """Start an evaluation and return its job's id at once."""
+        if dataset is not None:
+            dataset = self.add_dataset(dataset).id if is_file(dataset) else str(dataset)
+        body = {"model": model, "dataset": dataset, **options}
+        given = {key: value for key, value in body.items() if value is not None}
+        return self._training.submit("/v1/evaluations", given)
+
+    def evaluation(self, job: str) -> EvaluationView:
+        """What was asked, and what came of it."""
+        return self._training.evaluation(job)
 
     # Keys, for administrators
 

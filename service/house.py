@@ -20,6 +20,7 @@ from service.watch import Watch
 from workers.broker import connect_async, make_celery
 from workers.files import Files
 from workers.jobs import AsyncJobs, JobLimits, new_id
+from workers.shelf import Shelf
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class House:
     errands: Errands
     uploads: Uploads
     files: Files
+    shelf: Shelf
     catalogue: Catalogue
     metrics: HttpMetrics
     traffic: Traffic
@@ -58,6 +60,7 @@ def build(settings: ServiceSettings, metrics: HttpMetrics, traffic: Traffic) -> 
         errands=Errands(make_celery(settings)),
         uploads=Uploads(files, settings),
         files=files,
+        shelf=Shelf(files),
         catalogue=Catalogue([RELEASED, files.models()]),
         metrics=metrics,
         traffic=traffic,

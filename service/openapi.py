@@ -8,10 +8,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.schemas.evaluation import EvaluationRequest
 from service.schemas.key import KeyRequest
 from service.schemas.model import AliasRequest, ImportForm
 from service.schemas.prediction import PredictionForm, PredictionRequest
 from service.schemas.problem import ProblemView
+from service.schemas.training import TrainingRequest
 
 INTRODUCTION = """
 Send crystal structures, get properties: formation energies, band gaps, moduli and whatever else the models predict.
@@ -33,6 +35,8 @@ curl -F files=@NaCl.cif -F model=formation-energy http://127.0.0.1:8000/v1/predi
 
 TAGS = [
     {"name": "predictions", "description": "Structures in, properties out."},
+    {"name": "trainings", "description": "Data sets in, models out."},
+    {"name": "evaluations", "description": "How good a model is, and how much data it needs."},
     {
         "name": "jobs",
         "description": "Work that goes on after its request: follow, stop, repeat, purge.",
@@ -47,6 +51,8 @@ SENT: tuple[type[BaseModel], ...] = (
     ImportForm,
     AliasRequest,
     KeyRequest,
+    TrainingRequest,
+    EvaluationRequest,
 )
 AUTOMATIC = (
     "HTTPValidationError",

@@ -2,18 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli import show
+from service.cli import show, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from service.schemas.job import JobView
-
-TOLD = frozenset({"status", "done", "total", "failed", "attempt"})
 
 app = typer.Typer(help="List, follow and cancel jobs.", invoke_without_command=True)
 JobId = Annotated[
@@ -33,12 +29,13 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     status: Annotated[str | None, typer.Option(help="For example `running`.")] = None,
     label: Annotated[str | None, typer.Option(help="The word given with the job.")] = None,
+    kind: Annotated[str | None, typer.Option(help="For example `train`.")] = None,
 ) -> None:
     """The newest jobs."""
     from service.client import Client
 
     with Client() as client:
-        found = client.jobs(limit=limit, status=status, label=label)
+        found = client.jobs(limit=limit, status=status, label=label, kind=kind)
     if not found:
         print("no jobs", file=sys.stderr)
         return
@@ -66,34 +63,16 @@ def show_job(job: JobId) -> None:
 
 @app.command("watch")
 def watch_job(job: JobId) -> None:
-    """Follow a job to its end."""
+    """Follow a job to its end; Ctrl-C leaves it running."""
     from service.client import Client
 
     with Client() as client:
-        for event in client.events(job):
-            print(line_of(event.data), flush=True)
-        ended = client.job(job)
-    if ended.status != "succeeded":
-        if ended.error:
-            print(f"{ended.error.detail} [{ended.error.code}]", file=sys.stderr)
+        ended = watching.watch(client, job, "job", sys.stdout)
+        why = client.job(job).error
+    if ended != "succeeded":
+        if why:
+            print(f"{why.detail} [{why.code}]", file=sys.stderr)
         raise typer.Exit(1)
-
-
-def line_of(event: "Mapping[str, Any]") -> str:
-    """An event in words: how far, and in which state."""
-    words = [str(event["status"])] if event.get("status") else []
-    if event.get("total") is not None:
-        words.append(f"{event.get('done', 0)} of {event['total']}")
-    if event.get("failed"):
-        words.append(f"{event['failed']} failed")
-    if (event.get("attempt") or 0) > 1:
-        words.append(f"attempt {event['attempt']}")
-    words += [
-        f"{key} {value}"
-        for key, value in event.items()
-        if key not in TOLD and value is not None and not isinstance(value, dict)
-    ]
-    return ", ".join(words)
 
 
 @app.command("results")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import jobs, keys, models, predict, up
+from service.cli import jobs, keys, models, predict, train, up
 
 app = typer.Typer(
     name="matprop",
@@ -19,6 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("train")(train.train)
+app.command("evaluate")(train.evaluate)
 app.command("up")(up.up)
 app.command("limits")(models.limits)
 app.add_typer(models.app, name="models")

@@ -19,6 +19,7 @@ LINKS = {
     "docs": "/docs",
     "openapi": "/openapi.json",
     "predictions": "/v1/predictions",
+    "trainings": "/v1/trainings",
     "jobs": "/v1/jobs",
     "models": "/v1/models",
     "limits": "/v1/limits",

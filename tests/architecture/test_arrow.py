@@ -22,7 +22,9 @@ LIGHT = {
     "workers.machine",
     "workers.metrics",
     "workers.pack",
+    "workers.registering",
     "workers.settings",
+    "workers.shelf",
     "workers.supervisor",
     "models.card",
     "models.catalogue",
@@ -38,6 +40,7 @@ LIGHT = {
     "models.settings.slab",
     "models.settings.training",
     "models.structures.formats",
+    "models.training.checks",
 }
 
 

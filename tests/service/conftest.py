@@ -26,10 +26,11 @@ from models.settings.network import NetworkSettings
 from service.app import create
 from service.server import Server
 from service.settings import ServiceSettings
+from tests.service.labelled import SET, columns_of, manifest_of
 from workers.broker import connect
 from workers.contract import Queue, Task
 from workers.files import Files, written
-from workers.jobs import BrokerAway, Job, JobLimits, Jobs, Status
+from workers.jobs import Beat, BrokerAway, Job, JobLimits, Jobs, Status
 from workers.pack import PackEntry, read_pack
 
 Answer = dict[str, Any]
@@ -47,6 +48,7 @@ class PlayedWorker:
     seen: dict[str, list[PackEntry]] = field(default_factory=dict)
     claims: dict[str, Job] = field(default_factory=dict)
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    held: list[Job] = field(default_factory=list)  # trainings that end only when cancelled
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -74,6 +76,10 @@ class PlayedWorker:
             jobs.alive(queue, f"played-{queue}")
         if self.asleep:
             return
+        for claim in self.held[:]:
+            if jobs.beat(claim) is Beat.CANCELLED:
+                self.held.remove(claim)
+                jobs.finish(claim, Status.CANCELLED)
         for job in [*woken(redis), *messages(redis, [str(queue) for queue in self.queues])]:
             claim = jobs.claim(job, f"played-{job[-8:]}")
             if claim is not None:
@@ -81,9 +87,12 @@ class PlayedWorker:
 
     def perform(self, jobs: Jobs, claim: Job) -> None:
         files = Files(self.settings.state)
-        self.seen[claim.id] = list(read_pack(files.upload(claim.id)))
         self.claims[claim.id] = claim
         self.orders[claim.id] = json.loads(claim.order)
+        if claim.kind in (Task.TRAIN, Task.TUNE, Task.EVALUATE):
+            self.learn(files, jobs, claim)
+            return
+        self.seen[claim.id] = list(read_pack(files.upload(claim.id)))
         if claim.kind is Task.IMPORT:
             self.take_in(files, jobs, claim)
             return
@@ -106,6 +115,38 @@ class PlayedWorker:
         with written(files.result(claim.id), "1") as file:
             file.write(json.dumps({"model": f"{name}@{version}"}).encode() + b"\n")
         jobs.finish(claim, Status.SUCCEEDED, None, (1, 0, 1))
+
+    def learn(self, files: Files, jobs: Jobs, claim: Job) -> None:
+        """One epoch is told; a label says how it goes on."""
+        jobs.tell(claim, [("metric", json.dumps(EPOCH))], 0, 1)
+        if claim.label == "endless":
+            self.held.append(claim)
+            return
+        if claim.label == "diverges":
+            error = {"code": "diverged", "detail": "The loss is no number any more."}
+            jobs.finish(claim, Status.FAILED, error, (1, 0, 3))
+            return
+        order = self.orders[claim.id]
+        result = {"metrics": {"test": {"mae": 0.1}}, "baselines": {"mean": {"mae": 0.4}}}
+        if claim.kind is Task.EVALUATE:
+            result = {"model": order["model"], "metrics": {"mae": 0.1}, "worst": []}
+        else:
+            name = order.get("train", order)["register_as"]
+            home = files.models() / name
+            version = 1 + len(list(home.glob("[0-9]*")))
+            told = order.get("train", order)["targets"][0]
+            target = Target(property=told["property"], unit=told["unit"])
+            put_model(files.models(), name, version, target)
+            result |= {"model": f"{name}@{version}", "curves": [[1, 0.5]]}
+        with written(files.result(claim.id), "1") as file:
+            file.write(json.dumps(result).encode() + b"\n")
+        jobs.finish(claim, Status.SUCCEEDED, None, (3, 0, 3))
+
+
+EPOCH = {
+    "seed": 0, "epoch": 1, "epochs": 3, "loss": 0.5, "figures": {"mae": 0.2},
+    "learning_rate": 0.001, "duration_s": 1.0, "eta_s": 2.0,
+}  # fmt: skip
 
 
 def woken(redis: Redis) -> list[str]:
@@ -147,14 +188,17 @@ def record_of(entry: PackEntry, models: tuple[str, ...]) -> Answer:
     }  # fmt: skip
 
 
-def put_model(folder: Path, name: str, version: int) -> None:
+FORMATION = Target(property="formation-energy-per-atom", unit="eV/atom")
+
+
+def put_model(folder: Path, name: str, version: int, target: Target = FORMATION) -> None:
     """A model that can be listed; its weights are none."""
     card = Card(
         name=name,
         version=version,
         title="A model for tests",
         origin="imported",
-        targets=(Target(property="formation-energy-per-atom", unit="eV/atom"),),
+        targets=(target,),
         graph=GraphSettings(),
         network=NetworkSettings(),
         elements_sha256="0" * 64,
@@ -165,6 +209,16 @@ def put_model(folder: Path, name: str, version: int) -> None:
     home.mkdir(parents=True)
     (home / "weights.safetensors").write_bytes(b"")
     (home / "card.json").write_bytes(card_bytes(card))
+
+
+def put_dataset(state: Path, set_id: str = SET, **about: Any) -> str:
+    """A data set that can be learned from, as far as the service sees."""
+    home = Files(state).dataset(set_id)
+    home.mkdir(parents=True)
+    manifest = manifest_of(**about).model_copy(update={"id": set_id})
+    (home / "manifest.json").write_text(manifest.model_dump_json())
+    (home / "columns.json").write_text(json.dumps(columns_of(manifest.rows)))
+    return set_id
 
 
 @dataclass
@@ -241,6 +295,18 @@ def seen_alive(settings: ServiceSettings, queues: tuple[Queue, ...]) -> None:
         assert time.monotonic() < deadline, "the worker was never seen"
         time.sleep(0.01)
     jobs.redis.close()
+
+
+@pytest.fixture(name="put_model")
+def model_putter() -> Callable[[Path, str, int], None]:
+    """Puts a model into a folder."""
+    return put_model
+
+
+@pytest.fixture
+def put_set() -> Callable[..., str]:
+    """Puts a data set into the state of a service."""
+    return put_dataset
 
 
 @pytest.fixture

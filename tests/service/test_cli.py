@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from service.cli.jobs import line_of
 from service.cli.main import app
 from service.cli.start import checked, shown
+from service.cli.watching import counts_of
 from workers.machine import alone
 from workers.supervisor import StartError
 
@@ -203,10 +203,10 @@ def test_an_empty_name_is_not_the_working_folder(run: Run) -> None:
 
 
 def test_an_event_is_told_in_words() -> None:
-    assert line_of({"status": "queued", "attempt": 0}) == "queued"
-    assert line_of({"status": "running", "attempt": 2}) == "running, attempt 2"
-    assert line_of({"done": 5, "total": 9, "failed": 1}) == "5 of 9, 1 failed"
-    assert line_of({"epoch": 3, "loss": 0.5}) == "epoch 3, loss 0.5"
+    assert counts_of({"status": "queued", "attempt": 0}) == "queued"
+    assert counts_of({"status": "running", "attempt": 2}) == "running, attempt 2"
+    assert counts_of({"done": 5, "total": 9, "failed": 1}) == "5 of 9, 1 failed"
+    assert counts_of({"epoch": 3, "loss": 0.5}) == "epoch 3, loss 0.5"
 
 
 def test_two_forms_at_once_are_wrong_usage(run: Run) -> None:

@@ -1,0 +1,342 @@
+"""From what a caller asks for to the complete order of a training; all that can be wrong is found here."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from models.card import Card
+from models.catalogue import Catalogue, check_name
+from models.datasets.manifest import Column, Manifest
+from models.errors import BadSetting, InputError, UnknownModel
+from models.families.kinds import KINDS
+from models.families.recipes import NOT_TUNED, Settings, resolved
+from models.properties import PROPERTIES, check_unit, default_unit, measured, property_name
+from models.settings.training import TrainingSettings
+from models.training.checks import check
+from service.near import near
+from service.problems import STATUS, Problem, brief
+from service.schemas.model import RESERVED
+from service.schemas.training import SplitRequest, TargetRequest, TrainingRequest
+from workers.contract import Range, SplitOrder, TargetOrder, TrainOrder, TuneOrder
+from workers.registering import answers_of
+
+FAMILY_OF = {"number": "crystal", "text": "crystal", "site": "site", "list": "bond"}
+LONGEST_NAME = 63
+PLACE = re.compile(r"(targets|target|split|settings|columns|seeds|rows|classes|devices)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an order is checked against: the data set as it is described, and the models there are."""
+
+    manifest: Manifest
+    columns: Mapping[str, Any]
+    catalogue: Catalogue
+
+
+@contextmanager
+def about(pointer: str) -> Iterator[None]:
+    """What is wrong in the block is wrong at this place of the body."""
+    try:
+        yield
+    except InputError as error:
+        raise pointed(error, pointer) from error
+
+
+def inner(error: InputError) -> str | None:
+    """The place of the body that an error tells, as a pointer."""
+    place = error.place or ""
+    return "/" + place.replace(".", "/") if PLACE.match(place) else None
+
+
+def pointed(error: InputError, pointer: str) -> Problem:
+    """The error as a problem that names the field."""
+    parts = error.as_dict() | {"pointer": pointer}
+    named = {key: parts[key] for key in ("expected", "got") if key in parts}
+    return Problem(
+        error.code,
+        error.detail,
+        hint=error.hint,
+        errors=[parts],
+        status=STATUS[type(error)],
+        **named,
+    )
+
+
+def refused(code: str, detail: str, pointer: str, hint: str | None = None, **more: str) -> Problem:
+    """A refusal of one field."""
+    item = {"code": code, "detail": detail, "pointer": pointer, **more}
+    return Problem(code, detail, hint=hint, errors=[item | ({"hint": hint} if hint else {})])
+
+
+def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> TrainOrder | TuneOrder:
+    """The order, complete and checked; what is not `named` becomes no model. Raises: Problem."""
+    of_classes = classifies(asked, known.manifest)
+    targets = tuple(
+        target_of(one, pointer, known.manifest, classifies=of_classes)
+        for one, pointer in zip(asked.wanted, pointers(asked), strict=True)
+    )
+    family = asked.family or family_of(asked, known.manifest)
+    if family == "bond" and (len(targets) > 1 or of_classes):
+        raise refused(
+            "unfit_dataset", "The bond family learns one column of distances.", "/targets"
+        )
+    start = start_of(asked, family, known.catalogue)
+    try:
+        settings = settings_of(asked, family, start, classifies=of_classes)
+    except InputError as error:
+        raise pointed(error, inner(error) or "/settings") from error
+    order = TrainOrder(
+        dataset=known.manifest.id,
+        family=family,
+        targets=targets,
+        classes=tuple(asked.classes) if asked.classes else None,
+        recipe=asked.recipe,
+        input=settings.input.model_dump(mode="json"),
+        network=settings.network.model_dump(mode="json"),
+        training=settings.training.model_dump(mode="json"),
+        split=split_of(asked.split, known.manifest),
+        seeds=seeds_of(asked),
+        register_as=name_of(asked, family, targets, known) if named else None,
+        title=asked.title,
+        start_from=start.id if start else None,
+        columns=columns_of(asked, known.manifest),
+        rows=asked.rows,
+        devices=asked.devices,
+    )
+    foresee(asked, known, order)
+    return order if asked.search is None else tuned(asked, order, start, classifies=of_classes)
+
+
+def foresee(asked: TrainingRequest, known: Known, order: TrainOrder) -> None:
+    """What the trainer would find wrong with the data set. Raises: Problem."""
+    try:
+        check(known.manifest, known.columns, order)
+    except InputError as error:
+        pointer = inner(error) or "/dataset"
+        if asked.target is not None:
+            pointer = re.sub(r"^/targets(/0)?", "/target", pointer)
+        raise pointed(error, pointer) from error
+
+
+def classifies(asked: TrainingRequest, manifest: Manifest) -> bool:
+    """Whether the answer is to be a class; classes that are named, or words to learn, say so too."""
+    if asked.task == "regression" and asked.classes:
+        raise refused("invalid_field", "A regression has no classes.", "/classes")
+    column = manifest.column(asked.wanted[0].column)
+    words = asked.task is None and column is not None and column.kind == "text"
+    return asked.task == "classification" or asked.classes is not None or words
+
+
+def pointers(asked: TrainingRequest) -> list[str]:
+    """Where each target stands in the body."""
+    if asked.targets is None:
+        return ["/target"]
+    return [f"/targets/{place}" for place in range(len(asked.targets))]
+
+
+def column_of(name: str, pointer: str, manifest: Manifest) -> Column:
+    """The column of this name. Raises: Problem."""
+    found = manifest.column(name)
+    if found is not None:
+        return found
+    there = [column.name for column in manifest.columns]
+    raise refused(
+        "unfit_dataset",
+        f"The data set {manifest.name} has no column {brief(name, 60)!r}.",
+        pointer,
+        near(name, there).get("hint"),
+        expected=f"one of: {', '.join(there[:50]) or 'none; it has no labels'}",
+        got=brief(name, 60),
+    )
+
+
+def target_of(
+    asked: TargetRequest, pointer: str, manifest: Manifest, *, classifies: bool
+) -> TargetOrder:
+    """Column, property and unit of a target. Raises: Problem."""
+    column_of(asked.column, f"{pointer}/column", manifest)
+    with about(f"{pointer}/property"):
+        name, told = (
+            (property_name(asked.property), None) if asked.property else measured(asked.column)
+        )
+    if classifies:
+        return TargetOrder(column=asked.column, property=name, unit=asked.unit or "probability")
+    unit = asked.unit or told or default_unit(name)
+    if unit is None:
+        raise refused(
+            "missing_field",
+            f"{name!r} is none of the known properties, so its unit has to be given; `1` when it has none.",
+            f"{pointer}/unit",
+            f'For example {{"column": "{brief(asked.column, 60)}", "unit": "eV"}}. '
+            f"The known properties are {', '.join(PROPERTIES)}.",
+        )
+    with about(f"{pointer}/unit"):
+        return TargetOrder(column=asked.column, property=name, unit=check_unit(name, unit))
+
+
+def family_of(asked: TrainingRequest, manifest: Manifest) -> str:
+    """The family that learns such columns."""
+    column = manifest.column(asked.wanted[0].column)
+    return FAMILY_OF[column.kind] if column else "crystal"
+
+
+def start_of(asked: TrainingRequest, family: str, catalogue: Catalogue) -> Card | None:
+    """The model to go on from. Raises: Problem, UnknownModel."""
+    if asked.start_from is None:
+        return None
+    with about("/start_from"):
+        card = catalogue.get(asked.start_from)[0]
+    if card.family != family:
+        raise refused(
+            "invalid_field",
+            f"{card.id} is of the family {card.family}; this training is of the family {family}.",
+            "/start_from",
+            expected=family,
+            got=card.family,
+        )
+    return card
+
+
+def settings_of(
+    asked: TrainingRequest, family: str, start: Card | None, *, classifies: bool
+) -> Settings:
+    """Complete settings; what a model was made with stays when going on from it. Raises: InputError."""
+    brought = kept(start) if start else {}
+    found = resolved(
+        family,
+        asked.recipe,
+        brought | asked.settings,
+        targets=len(asked.wanted),
+        classifies=classifies,
+    )
+    if start is not None and (found.input, found.network) != (start.input, start.network):
+        raise other_network(asked, start)
+    return found
+
+
+def kept(start: Card) -> dict[str, Any]:
+    """Settings of input and network that a model brings along."""
+    made = start.input.model_dump(mode="json") | start.network.model_dump(mode="json")
+    return {name: value for name, value in made.items() if name not in NOT_TUNED}
+
+
+def other_network(asked: TrainingRequest, start: Card) -> InputError:
+    """What to say when the network would not be the one to go on from."""
+    brought = kept(start)
+    for name, value in asked.settings.items():
+        if name in brought and brought[name] != value:
+            return BadSetting(
+                f"{name} is {brought[name]!r} in {start.id}, and stays so when going on from it.",
+                place=f"settings.{name}",
+                expected=repr(brought[name]),
+                got=repr(value)[:80],
+            )
+    return InputError(
+        f"{start.id} answers with {len(start.targets)} "
+        f"{'class' if start.classifies else 'number'}{'es' if start.classifies else 's'}; "
+        f"this training has {len(asked.wanted)} targets.",
+        place="targets",
+        hint="Going on from a model needs the same task and as many targets.",
+    )
+
+
+def split_of(asked: SplitRequest, manifest: Manifest) -> SplitOrder:
+    """The split; a column called `split` is what `given` means. Raises: Problem."""
+    column = asked.column
+    if asked.by == "given" and column is None and manifest.column("split"):
+        column = "split"
+    if asked.by in ("group", "given") and column is None:
+        raise refused("missing_field", f"A split by {asked.by!r} needs a column.", "/split/column")
+    if column is not None:
+        column_of(column, "/split/column", manifest)
+    return SplitOrder(**asked.model_dump() | {"column": column})
+
+
+def columns_of(asked: TrainingRequest, manifest: Manifest) -> dict[str, str]:
+    """What else the family reads. Raises: Problem."""
+    for what, column in asked.columns.items():
+        column_of(column, f"/columns/{what}", manifest)
+    return {str(what): column for what, column in asked.columns.items()}
+
+
+def seeds_of(asked: TrainingRequest) -> tuple[int, ...]:
+    """In whichever field they came."""
+    if asked.seeds:
+        return tuple(asked.seeds)
+    return (asked.seed or 0,)
+
+
+def name_of(
+    asked: TrainingRequest, family: str, targets: tuple[TargetOrder, ...], known: Known
+) -> str:
+    """The model's name; one that exists must predict the same. Raises: Problem."""
+    name = asked.register_as or default_name(known.manifest.name, targets)
+    with about("/register_as"):
+        check_name(name)
+    if name in RESERVED:
+        raise refused("invalid_input", f"{name!r} is the name of something else.", "/register_as",
+                      "Give the model another name.")  # fmt: skip
+    try:
+        latest = known.catalogue.versions(name)[0]
+    except UnknownModel:
+        return name
+    before = answers_of(latest.family, [(one.property, one.unit) for one in latest.targets])
+    now = answers_of(family, [(one.property, one.unit) for one in targets])
+    if before == now:
+        return name
+    raise refused(
+        "conflict",
+        f"{latest.id} predicts {before}; this training learns {now}.",
+        "/register_as",
+        "Versions of a model predict the same; give this one a name of its own by `register_as`.",
+        expected=before,
+        got=now,
+    )
+
+
+def default_name(dataset: str, targets: tuple[TargetOrder, ...]) -> str:
+    """Made of data set and targets: `perovskites-heat-of-formation`."""
+    words = "-".join([dataset, *(target.property for target in targets)]).lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:LONGEST_NAME].strip("-")
+
+
+def tuned(
+    asked: TrainingRequest, order: TrainOrder, start: Card | None, *, classifies: bool
+) -> TuneOrder:
+    """The same as a search; both ends of every range must be possible settings. Raises: Problem."""
+    assert asked.search is not None
+    space = {
+        name: range_of(asked, order.family, start, name, classifies=classifies)
+        for name in asked.search.space
+    }
+    return TuneOrder(train=order, space=space, trials=asked.search.trials, seed=asked.search.seed)
+
+
+def range_of(
+    asked: TrainingRequest, family: str, start: Card | None, name: str, *, classifies: bool
+) -> Range:
+    """Where to look for one setting. Raises: Problem."""
+    assert asked.search is not None
+    where, pointer = asked.search.space[name], f"/search/space/{brief(name, 60)}"
+    for value in where.choices or (where.low, where.high):
+        tried = asked.model_copy(update={"settings": asked.settings | {name: value}})
+        with about(pointer):
+            settings_of(tried, family, start, classifies=classifies)
+    kinds = setting_types(family, name)
+    if where.choices is None and not kinds & {int, float}:
+        raise refused("bad_setting", f"{name} is no number, so its choices have to be listed.", pointer,
+                      f'For example {{"{name}": [true, false]}}.')  # fmt: skip
+    return Range(**where.model_dump() | {"whole": where.choices is None and float not in kinds})
+
+
+def setting_types(family: str, name: str) -> set[type]:
+    """The types that a setting's value can have."""
+    kind = KINDS[family]
+    for part in (kind.input, kind.network, TrainingSettings):
+        if name in part.model_fields:
+            annotation = part.model_fields[name].annotation
+            return set(get_args(annotation)) or {annotation}
+    return set()

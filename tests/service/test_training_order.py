@@ -1,0 +1,189 @@
+"""What a training is made of, and everything that can be wrong with what is asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.catalogue import RELEASED, Catalogue
+from service.forms import checked
+from service.problems import Problem
+from service.schemas.training import TrainingRequest
+from service.training_order import Known, ordered
+from tests.service.labelled import SET, columns_of, manifest_of
+from workers.contract import TrainOrder, TuneOrder
+
+
+@pytest.fixture
+def known(tmp_path: Path, put_model: Any) -> Known:
+    put_model(tmp_path, "tested", 1)
+    return Known(manifest_of(), columns_of(), Catalogue([RELEASED, tmp_path]))
+
+
+def order_of(known: Known, **body: Any) -> TrainOrder:
+    made = ordered(checked(TrainingRequest, {"dataset": SET} | body), known)
+    assert isinstance(made, TrainOrder)
+    return made
+
+
+def test_the_smallest_call_names_a_data_set_and_a_target(known: Known) -> None:
+    order = order_of(known, target="band_gap")
+    [target] = order.targets
+    assert (target.property, target.unit) == ("band-gap", "eV")
+    assert (order.family, order.recipe, order.seeds) == ("crystal", "best", (0,))
+    assert (order.split.by, order.register_as) == ("random", "hard-things-band-gap")
+    assert order.training["epochs"] > 0
+
+
+@pytest.mark.parametrize(
+    ("target", "family"),
+    [("band_gap", "crystal"), ("ddec_charge", "site"), ("phase", "crystal")],
+)
+def test_the_column_tells_the_family(known: Known, target: str, family: str) -> None:
+    assert order_of(known, target=target).family == family
+
+
+def test_a_list_of_distances_is_learned_by_the_bond_family(known: Known) -> None:
+    order = order_of(known, target={"column": "bond_distances", "unit": "Å"})
+    assert order.family == "bond"
+
+
+def test_several_targets_are_one_network(known: Known) -> None:
+    order = order_of(known, targets=["band_gap", {"column": "hardness", "unit": "GPa"}])
+    assert order.network["outputs"] == 2
+    assert order.register_as == "hard-things-band-gap-hardness"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"target": "phase"},
+        {"target": "is_metal", "classes": ["insulator", "metal"]},
+        {"target": "is_metal", "task": "classification"},
+    ],
+)
+def test_two_classes_are_learned_as_such(known: Known, body: dict[str, Any]) -> None:
+    order = order_of(known, **body)
+    assert order.network["task"] == "classification"
+    assert order.targets[0].unit == "probability"
+
+
+def test_a_split_is_a_word_or_more(known: Known) -> None:
+    assert order_of(known, target="band_gap", split="composition").split.by == "composition"
+    assert order_of(known, target="band_gap", split="given").split.column == "split"
+    group = {"by": "group", "column": "phase", "val": 0, "test": 0.5, "seed": 3}
+    assert order_of(known, target="band_gap", split=group).split.seed == 3
+
+
+def test_settings_lie_side_by_side_and_are_completed(known: Known) -> None:
+    order = order_of(known, target="band_gap", settings={"epochs": 3, "width": 8, "radius": 6})
+    assert order.training["epochs"] == 3
+    assert order.network["width"] == 8
+    assert order.input["radius"] == 6
+
+
+def test_going_on_from_a_model_keeps_what_it_was_made_with(known: Known) -> None:
+    order = order_of(
+        known, target={"column": "band_gap", "property": "gap", "unit": "eV"}, start_from="tested"
+    )
+    card = known.catalogue.get("tested")[0]
+    assert order.start_from == "tested@1"
+    assert order.network == card.network.model_dump(mode="json")
+
+
+def test_a_name_that_exists_becomes_its_next_version(known: Known) -> None:
+    target = {"column": "band_gap", "property": "formation-energy-per-atom"}
+    assert order_of(known, target=target, register_as="tested").register_as == "tested"
+
+
+def test_a_search_has_choices_and_ranges(known: Known) -> None:
+    space = {
+        "width": [32, 64],
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "convolutions": {"low": 2, "high": 5},
+    }
+    body = {"dataset": SET, "target": "band_gap", "search": {"space": space, "trials": 5}}
+    made = ordered(checked(TrainingRequest, body), known)
+    assert isinstance(made, TuneOrder)
+    assert (made.trials, made.train.register_as) == (5, "hard-things-band-gap")
+    assert made.space["width"].choices == (32, 64)
+    assert (made.space["learning_rate"].log, made.space["learning_rate"].whole) == (True, False)
+    assert made.space["convolutions"].whole
+
+
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "invalid_field", "/"),
+    ({"target": "band_gap", "targets": ["hardness"]}, "invalid_field", "/"),
+    ({"target": "band_gap", "seed": 1, "seeds": [1]}, "invalid_field", "/"),
+    ({"target": "band_gap", "seeds": [1, 1]}, "invalid_field", "/"),
+    ({"target": "band_gap", "seeds": [-1]}, "invalid_field", "/"),
+    ({"targets": []}, "invalid_field", "/targets"),
+    ({"target": "bandgap"}, "unfit_dataset", "/target/column"),
+    ({"targets": ["band_gap", "x"]}, "unfit_dataset", "/targets/1/column"),
+    ({"target": "hardness"}, "missing_field", "/target/unit"),
+    ({"target": {"column": "band_gap", "unit": "GPa"}}, "wrong_unit", "/target/unit"),
+    ({"target": {"column": "band_gap", "property": "!"}}, "invalid_input", "/target/property"),
+    ({"target": {"column": "same", "unit": "1"}}, "unfit_dataset", "/target/column"),
+    ({"targets": [{"column": "same", "unit": "1"}]}, "unfit_dataset", "/targets/0/column"),
+    ({"target": "ddec_charge", "family": "crystal"}, "unfit_dataset", "/target/column"),
+    ({"target": "band_gap", "family": "site"}, "unfit_dataset", "/target/column"),
+    ({"target": "band_gap", "family": "bread"}, "invalid_field", "/family"),
+    ({"target": "phase", "classes": ["x", "y"]}, "unfit_dataset", "/classes"),
+    ({"target": "is_metal", "classes": ["x"]}, "invalid_field", "/classes"),
+    ({"target": "band_gap", "task": "classification"}, "unfit_dataset", "/target/column"),
+    ({"target": "is_metal", "task": "regression", "classes": ["a", "b"]}, "invalid_field", "/classes"),
+    ({"target": "band_gap", "settings": {"epoch": 3}}, "bad_setting", "/settings/epoch"),
+    ({"target": "band_gap", "settings": {"epochs": 0}}, "bad_setting", "/settings/epochs"),
+    ({"target": "band_gap", "settings": {"outputs": 2}}, "bad_setting", "/settings/outputs"),
+    ({"target": "band_gap", "recipe": "worst"}, "invalid_field", "/recipe"),
+    ({"target": "band_gap", "split": "by hand"}, "invalid_field", "/split/by"),
+    ({"target": "band_gap", "split": "group"}, "missing_field", "/split/column"),
+    ({"target": "band_gap", "split": {"val": 0.6, "test": 0.4}}, "invalid_field", "/split"),
+    ({"target": "band_gap", "split": {"by": "given", "column": "phase"}}, "unfit_dataset", "/split/column"),
+    ({"target": "band_gap", "split": {"by": "group", "column": "phase"}}, "unfit_dataset", "/split"),
+    ({"target": "band_gap", "rows": 5}, "unfit_dataset", "/rows"),
+    ({"target": "band_gap", "rows": 1000}, "unfit_dataset", "/rows"),
+    ({"target": "band_gap", "start_from": "nobody"}, "unknown_model", "/start_from"),
+    ({"target": "ddec_charge", "start_from": "tested"}, "invalid_field", "/start_from"),
+    ({"target": "band_gap", "start_from": "tested", "settings": {"width": 8}}, "bad_setting", "/settings/width"),
+    ({"target": "band_gap", "register_as": "Not A Name"}, "invalid_input", "/register_as"),
+    ({"target": "band_gap", "register_as": "families"}, "invalid_input", "/register_as"),
+    ({"target": "band_gap", "register_as": "tested"}, "conflict", "/register_as"),
+    ({"target": "band_gap", "columns": {"partners": "x"}}, "unfit_dataset", "/columns/partners"),
+    ({"target": "band_gap", "search": {"space": {}}}, "invalid_field", "/search/space"),
+    ({"target": "band_gap", "search": {"space": {"wdth": [1]}}}, "bad_setting", "/search/space/wdth"),
+    ({"target": "band_gap", "search": {"space": {"width": [8, 0]}}}, "bad_setting", "/search/space/width"),
+    (
+        {"target": "band_gap", "search": {"space": {"width": {"low": 8, "high": 9999}}}},
+        "bad_setting",
+        "/search/space/width",
+    ),
+    (
+        {"target": "band_gap", "search": {"space": {"convolution": {"low": 1, "high": 2}}}},
+        "bad_setting",
+        "/search/space/convolution",
+    ),
+    (
+        {"target": "band_gap", "search": {"space": {"width": {"low": 9, "high": 8}}}},
+        "invalid_field",
+        "/search/space/width",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "code", "pointer"), WRONG, ids=lambda one: str(one)[:60])
+def test_what_is_wrong_is_named_before_anything_starts(
+    known: Known, body: dict[str, Any], code: str, pointer: str
+) -> None:
+    with pytest.raises(Problem) as caught:
+        order_of(known, **body)
+    assert caught.value.status < 500
+    [first, *_] = caught.value.errors
+    assert (caught.value.code, first["pointer"]) == (code, pointer)
+    assert first["detail"]
+
+
+def test_too_few_rows_are_too_few(known: Known) -> None:
+    few = Known(manifest_of(8), columns_of(8), known.catalogue)
+    with pytest.raises(Problem, match="too few labelled rows"):
+        order_of(few, target="band_gap")
