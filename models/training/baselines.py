@@ -13,11 +13,12 @@ from models.training import judging
 from models.training.dataset import Rows, Values
 from models.training.judging import Judged
 from models.training.normaliser import fit
-from models.training.parts import PARTS
+from models.training.parts import PARTS, chosen
 from models.training.source import RANKS, Source
 
 NEAREST = 12
-FOREST_ROWS = 20_000
+FOREST_PIXELS, JUDGED_PIXELS = 8_000_000, 100_000_000  # of all images together
+FEWEST_TREES = 20  # rows that are worth a forest
 MLP_STEPS, MLP_SITES = (
     3_000,
     512,
@@ -35,8 +36,8 @@ def baselines(source: Source, family: str, train: Rows, *, classifies: bool) -> 
         found[name] = {}
         for part in PARTS:
             rows = getattr(source.parts, part)
-            if len(rows):
-                judged = _judged(source, rows, answers)
+            judged = _judged(source, rows, answers)
+            if np.isfinite(judged.answers).any():
                 found[name][part] = judging.figures(
                     judged, classifies=classifies, properties=source.data.properties
                 )
@@ -69,7 +70,7 @@ def _answers(
     if family == "site":
         yield "element average", element_average(source, train)
         yield "mlp", neighbours_mlp(source, train)
-    if family == "image" and len(train) <= FOREST_ROWS:
+    if family == "image":
         yield from _forest(source, train)
 
 
@@ -199,11 +200,25 @@ def _slab(sample: Any) -> str:
 
 
 def _forest(source: Source, train: Rows) -> Iterator[tuple[str, Values]]:
+    """On raw pixels, of as many rows as take half a minute; the training rows are not judged."""
     try:
-        from models.images.forest import forest
+        from models.images.forest import forest, images
     except ImportError:  # its library is not there
         return
-    yield "random forest", forest(source.data, train)
+    samples, labels = source.data.samples, source.data.labels.values
+    known = [row for row in train.tolist() if np.isfinite(labels[row]).all()]
+    pixels = samples[0].pixels ** samples[0].dimensions
+    taught = chosen(known, FOREST_PIXELS // pixels, 0)
+    judged = np.concatenate([source.parts.val, source.parts.test])
+    if len(taught) < FEWEST_TREES or not 0 < len(judged) * pixels <= JUDGED_PIXELS:
+        return
+    values = labels[taught] if labels.shape[1] > 1 else labels[taught, 0]
+    told = forest(
+        images([samples[row] for row in taught]), values, images([samples[row] for row in judged])
+    )
+    found = np.full(labels.shape, np.nan)
+    found[judged] = told.reshape(len(judged), -1)
+    yield f"random forest, {len(taught)} rows", found
 
 
 def _numbers(source: Source) -> NDArray[np.uint8]:

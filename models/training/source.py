@@ -24,40 +24,29 @@ Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """The rows that can be learned from; what counts is the place in `rows`."""
+class Gathered:
+    """Labelled rows that could be read; a row's place in `rows` is its number in `data`."""
 
     data: Dataset
-    parts: Split
     rows: Rows  # their numbers in the stored data set
     stored: Stored
     classes: tuple[str, str] | None
     unlabelled: int
     refused: dict[int, dict[str, Any]]  # labelled rows of which no sample could be made, and why
 
-    def structure_names(self, places: Rows) -> list[str]:
-        """What these rows are called."""
-        names = self.stored.names
-        return [names[self.rows[place]] for place in places]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source(Gathered):
+    """The same with the part of each row."""
+
+    parts: Split
 
 
-def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Source:
+def gather(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Gathered:
     """All rows of a data set that have labels and a sample. Raises: UnfitDataset."""
-    columns = {**_columns(stored, plan), "name": stored.names, "formula": stored.formulas}
-    labelled = plan.labelled(columns)
-    adsorbates = _adsorbates(stored, plan)
-    samples = (
-        stored.samples(settings, told=told)
-        if adsorbates is None
-        else stored.samples(settings, adsorbates, told=told)
-    )
-    good = [at for at, row in enumerate(labelled) if row not in samples.faults]
-    rows = np.array([labelled[at] for at in good], np.int64)
-    parts = plan.parts(columns, labelled)
-    split = Split.of([parts[at] for at in good])
-    for part in plan.asked():
-        if not len(getattr(split, part)):
-            raise _empty(part, len(labelled) - len(good), samples.faults)
+    labelled = plan.labelled(columns_of(stored, plan))
+    samples = stored.samples(settings, _adsorbates(stored, plan), told)
+    rows = np.array([row for row in labelled if row not in samples.faults], np.int64)
     chosen = _held(samples, rows)
     labels, classes = _labels(stored, plan, chosen, rows)
     data = Dataset(
@@ -65,7 +54,23 @@ def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Sour
         _distances(stored, plan, rows) if plan.family == "bond" else None,
     )  # fmt: skip
     refused = {row: samples.faults[row] for row in labelled if row in samples.faults}
-    return Source(data, split, rows, stored, classes, stored.rows - len(labelled), refused)
+    return Gathered(data, rows, stored, classes, stored.rows - len(labelled), refused)
+
+
+def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Source:
+    """The same, split. Raises: UnfitDataset."""
+    found = gather(stored, plan, settings, told)
+    columns = columns_of(stored, plan)
+    labelled = plan.labelled(columns)
+    # As the service has foreseen it: rows that cannot be read leave their part, and no other row moves.
+    part = dict(zip(labelled, plan.parts(columns, labelled), strict=True))
+    split = Split.of([part[row] for row in found.rows.tolist()])
+    for each in plan.asked():
+        if not len(getattr(split, each)):
+            raise _empty(each, found.refused)
+    return Source(
+        found.data, found.rows, stored, found.classes, found.unlabelled, found.refused, split
+    )
 
 
 class Chosen(Sequence[Any]):
@@ -88,12 +93,12 @@ def _held(samples: Any, rows: Rows) -> Sequence[Any]:
     return list(chosen) if size <= HELD_BYTES else chosen
 
 
-def _columns(stored: Stored, plan: "Plan") -> dict[str, Sequence[Any]]:
-    """Of the columns that the plan needs: values, or how many are known a row."""
+def columns_of(stored: Stored, plan: "Plan") -> dict[str, Sequence[Any]]:
+    """The columns that the plan needs, as `columns.json` has them. Raises: UnfitDataset."""
     names = [target.column for target in plan.targets]
     names += [plan.split.column] if plan.split.column else []
     names += [plan.column("adsorbate"), plan.column("partners")] if plan.family == "bond" else []
-    found: dict[str, Sequence[Any]] = {}
+    found: dict[str, Sequence[Any]] = {"name": stored.names, "formula": stored.formulas}
     for name in names:
         if name not in stored.columns:
             raise UnfitDataset(f"The data set has no column {name!r}.", place="targets")
@@ -139,7 +144,15 @@ def _of_classes(
 ) -> tuple[Labels, tuple[str, str] | None]:
     from models.training.plan import classes_of
 
-    no, yes = classes_of(values, plan.classes)
+    try:
+        no, yes = classes_of(values, plan.classes)
+    except ValueError as error:
+        raise UnfitDataset(
+            f"The column {plan.targets[0].column} does not divide the rows into two classes.",
+            place="targets.0.column",
+            expected="two different values",
+            got=str(error),
+        ) from error
     numbers = np.array([[float(values[row] == yes)] for row in rows])
     names = plan.classes or (_name(no), _name(yes))
     return Labels.one_a_row(numbers), (names[0], names[1])
@@ -174,10 +187,10 @@ def _distances(stored: Stored, plan: "Plan", rows: Rows) -> NDArray[np.float64]:
     return found
 
 
-def _empty(part: str, refused: int, faults: dict[int, dict[str, Any]]) -> UnfitDataset:
-    first = next(iter(faults.values()), {}).get("detail", "")
+def _empty(part: str, refused: dict[int, dict[str, Any]]) -> UnfitDataset:
+    first = next(iter(refused.values()), {}).get("detail", "")
     return UnfitDataset(
-        f"The part {part} has no row left: {refused} labelled rows cannot be read by this family.",
+        f"The part {part} has no row: {len(refused)} labelled rows cannot be read by this family.",
         place="split",
         expected=f"rows in {part}",
         got="none",
