@@ -192,6 +192,9 @@ class InferChild(Base):
 class TrainChild(Base):
     """Trains and judges, each time in a limited process of its own."""
 
+    program = "models.training.program"
+    judge = "models.training.judge"
+
     def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
         super().__init__(Queue.TRAIN, settings, stopping)
 
@@ -207,7 +210,7 @@ class TrainChild(Base):
 
         machine = training.Machine(self.settings.device, self.settings.train_threads)
         program, judge = (
-            Program.of(self.settings, module) for module in (training.MODULE, evaluating.MODULE)
+            Program.of(self.settings, module) for module in (self.program, self.judge)
         )
         runs: dict[Task, Run] = {
             Task.TRAIN: training.Trainer(self.files, program, machine),

@@ -12,8 +12,6 @@ from workers.owning import Counts, Hold, Outcome
 from workers.spreading import after_trials, first_fault, spread, trials
 from workers.training import MODEL, Machine, dataset_of, forget, taken_over, write_result
 
-MODULE = "models.training.judge"
-
 
 class Evaluator:
     """Runs evaluations and learning curves."""

@@ -18,7 +18,6 @@ from workers.owning import Counts, Hold, Outcome
 from workers.registering import answers_of, check_fits, registered_as
 from workers.sampling import with_settings
 
-MODULE = "models.training.program"
 MODEL, CHECKPOINT = "model", "checkpoint"
 STOPPED = "stopped"  # lies beside a result that a cancel made early
 

@@ -48,6 +48,8 @@ class Plant:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     submitted: list[str] = field(default_factory=list)
+    app: str = "tests.faults.counting_worker"
+    queue: str = "parse"
 
     def __post_init__(self) -> None:
         self.settings = WorkerSettings(
@@ -69,8 +71,8 @@ class Plant:
         }
         name = f"w{len(self.workers)}"
         self.urls.append(environment["MATPROP_REDIS_URL"])
-        command = [sys.executable, "-m", "celery", "-A", "tests.faults.counting_worker", "worker"]
-        command += ["-Q", "parse", "-c", str(children), "-n", f"{name}@%h"]
+        command = [sys.executable, "-m", "celery", "-A", self.app, "worker"]
+        command += ["-Q", self.queue, "-c", str(children), "-n", f"{name}@%h"]
         with (self.folder / f"{name}.log").open("ab") as log:
             worker = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -87,7 +89,7 @@ class Plant:
                 self.urls[place] = self.urls.pop()
 
     def wait_for_workers(self, number: int) -> None:
-        wait_until(lambda: self.jobs.health().workers["parse"] >= number, "workers")
+        wait_until(lambda: self.jobs.health().workers[self.queue] >= number, "workers")
 
     def submit(self, *, direct: bool, work_ms: int = 5, label: str | None = None) -> str:
         """As the service does; a broker that is away is asked again with the same id."""

@@ -365,7 +365,7 @@ def test_a_parent_cancelled_before_it_closes_closes_all_the_same(jobs):
 
 
 def test_a_cancelled_closing_whose_worker_is_lost_ends(jobs, redis):
-    parent, children = parent_of(jobs, 1)
+    parent, _ = parent_of(jobs, 1)
     jobs.cancel(parent)
     assert jobs.claim(parent, "closer") is not None
     lapse(redis, parent)

@@ -1,0 +1,80 @@
+"""A training whose program, worker or whole worker tree is killed ends as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+from functools import reduce
+from pathlib import Path
+
+from tests.faults.conftest import Plant, wait_until
+from tests.workers.training_desk import SET, train_order
+from workers.contract import Task
+from workers.files import Files
+from workers.jobs import NewJob, Status, new_id
+
+SIZE = int(os.environ.get("MATPROP_FAULTS", "1"))
+EPOCHS = 200
+UNBROKEN = reduce(lambda value, _: (value * 31 + 7) % 1009, range(EPOCHS), 1)
+
+
+def submitted(plant: Plant) -> str:
+    dataset = Files(plant.settings.state).dataset(SET)
+    dataset.mkdir(parents=True, exist_ok=True)
+    (dataset / "manifest.json").write_text("{}")
+    order = train_order(title="slow", epochs=EPOCHS)
+    new = NewJob(id=new_id("job"), kind=Task.TRAIN, order=order.model_dump_json(), uses=(SET,))
+    assert plant.jobs.submit(new)
+    plant.submitted.append(new.id)
+    return new.id
+
+
+def programs(plant: Plant) -> list[int]:
+    """Processes of the workers' children."""
+    found = []
+    for child in plant.children():
+        listed = Path(f"/proc/{child}/task/{child}/children")
+        found += [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
+    return found
+
+
+def kill_one(plant: Plant, chance: random.Random, number: int) -> None:
+    """In turn: a program, the child that holds its job, the worker with all of them."""
+    if number % 3 == 2:
+        worker = chance.choice([one for one in plant.workers if one.poll() is None])
+        worker.kill()
+        worker.wait()
+        plant.start_worker(children=1)
+        return
+    victims = (programs if number % 3 == 0 else Plant.children)(plant)
+    os.kill(chance.choice(victims), signal.SIGKILL)
+
+
+def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_run(plant):
+    plant.app, plant.queue = "tests.faults.training_worker", "train"
+    chance = random.Random(1)
+    for _ in range(2):
+        plant.start_worker(children=1)
+    plant.wait_for_workers(2)
+    jobs = [submitted(plant) for _ in range(2)]
+    for number in range(6 * SIZE):
+        before = {job: plant.jobs.get(job).done for job in jobs}
+
+        def all_got_on(before=before) -> bool:
+            plant.tend()
+            records = {job: plant.jobs.get(job) for job in before}
+            return all(one.status.ended or one.done > before[job] for job, one in records.items())
+
+        wait_until(all_got_on, "every training to get on")
+        jobs = [job for job in jobs if not plant.jobs.get(job).status.ended] or [submitted(plant)]
+        wait_until(lambda: programs(plant), "a program")
+        kill_one(plant, chance, number)
+    plant.wait_for_all()
+    assert plant.lost() == []
+    files = Files(plant.settings.state)
+    results = [json.loads(files.result(job).read_text()) for job in plant.submitted]
+    assert {one["metrics"]["val"]["value"] for one in results} == {UNBROKEN}
+    assert sorted(one["model"] for one in results) == sorted(
+        f"mine@{number + 1}" for number in range(len(plant.submitted))
+    )
+    assert {plant.jobs.get(job).status for job in plant.submitted} == {Status.SUCCEEDED}
