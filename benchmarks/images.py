@@ -18,7 +18,7 @@ from models.settings.image import ImageSettings
 
 BAR = 20  # times as fast
 SHEETS = 32
-SETTINGS = ImageSettings(box="cell", pixels=256)
+SETTINGS = ImageSettings(box="cell", pixels=256, gamma=0.2)
 
 
 def main() -> None:

@@ -99,7 +99,9 @@ class ImageNetworkSettings(Frozen):
         le=9,
         description="Convolutions that halve the image (3 pixels wide, stride 2). The paper's Network 1 has 7.",
     )
-    reducing_filters: int = Field(64, ge=1, le=512, description="Filters of each of them.")
+    reducing_filters: int = Field(
+        32, ge=1, le=512, description="Filters of each of them; the paper has 64."
+    )
     keeping_layers: int = Field(
         0,
         ge=0,
@@ -107,7 +109,9 @@ class ImageNetworkSettings(Frozen):
         description="Convolutions that keep the size (4 pixels wide) between two that halve it. The paper has 2.",
     )
     keeping_filters: int = Field(16, ge=1, le=512, description="Filters of each of them.")
-    hidden_width: int = Field(1024, ge=1, le=4096, description="Width of the hidden layer.")
+    hidden_width: int = Field(
+        256, ge=1, le=4096, description="Width of the hidden layer; the paper's is 1024."
+    )
     periodicity: Literal["none", "shifted", "circular"] = Field(
         "none",
         description="`none`: beyond the image all is zero. `shifted`: the paper's copies, shifted by half the image "

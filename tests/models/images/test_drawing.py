@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from models.families.family import family
 from models.images.collate import collate
-from models.images.forest import forest, images
+from models.images.forest import forest
 from models.images.picture import Picture
 from models.networks.drawing import Drawing
 from models.settings.image import ImageSettings
 from models.structures.structure import Structure
+from models.training.dataset import Dataset, Labels
 
 Drawn = Callable[..., Picture]
 REPRESENTATIONS = ["gaussian", "onehot", "agr", "displaced", "angular"]
@@ -55,7 +57,7 @@ def test_the_image_of_a_sheet_is_the_sum_over_all_its_copies(
 def test_the_image_of_a_molecule_is_the_sum_over_its_atoms(
     molecule: Structure, drawn: Drawn, dimensions: int
 ) -> None:
-    settings = {"dimensions": dimensions, "pixels": 20, "centred": False}
+    settings = {"dimensions": dimensions, "pixels": 20, "centred": False, "gamma": 0.2}
     picture = drawn(molecule, **settings)
 
     found = image(picture, **settings)[0].numpy()
@@ -174,15 +176,17 @@ def test_a_bias_is_added_to_every_pixel(molecule: Structure, drawn: Drawn) -> No
 
 def test_a_forest_learns_from_pixels(drawn: Drawn) -> None:
     chance = np.random.default_rng(0)
-    gaps = chance.uniform(1, 2, 60)
-    pairs = [np.array([[4, 5, 5], [4 + gap, 5, 5]]) / 10 for gap in gaps]
+    gaps = chance.uniform(1, 2, (60, 2))  # of the second target some labels are missing
+    pairs = [np.array([[4, 5, 5], [4 + gap, 5, 5]]) / 10 for gap in gaps[:, 0]]
     pictures = [
         drawn(Structure("pair", np.eye(3) * 10, np.ones(2, np.uint8), pair), pixels=16)
         for pair in pairs
     ]
-    pixels = images(pictures)
-    assert pixels.shape == (60, 16, 16)
+    gaps[:30, 1] = np.nan
+    data = Dataset(pictures, Labels.one_a_row(gaps), family("image"))
 
-    answers = forest(pixels[:40], gaps[:40], pixels[40:])
+    answers = forest(data, np.arange(40))
 
-    assert np.abs(answers - gaps[40:]).mean() < 0.2 * np.abs(gaps[:40].mean() - gaps[40:]).mean()
+    tested, mean = gaps[40:, 0], gaps[:40, 0].mean()
+    assert answers.shape == (60, 2)
+    assert np.abs(answers[40:, 0] - tested).mean() < 0.2 * np.abs(mean - tested).mean()
