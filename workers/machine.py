@@ -15,14 +15,17 @@ PATIENCE_WITH_REMAINS_S = 5.0
 
 
 def programs(
-    broker: embedded.Broker, environment: Mapping[str, str], parse_workers: int
+    broker: embedded.Broker,
+    environment: Mapping[str, str],
+    parse_workers: int,
+    train_workers: int = 1,
 ) -> Sequence[Program]:
     """In the order of starting; the broker only when it is ours."""
     python = (sys.executable, "-P", "-m")
     found: list[Program] = []
     if broker.program is not None:
         found.append(Program("broker", broker.argv, environment, 10.0, 0, broker.lock))
-    for queue, processes in (("infer", 1), ("parse", parse_workers), ("train", 1)):
+    for queue, processes in (("infer", 1), ("parse", parse_workers), ("train", train_workers)):
         argv = [*python, "celery", "-A", "workers.app", "worker", "-Q", queue]
         argv += ["-c", str(processes), "-n", f"{queue}-{os.getpid()}@%h", "--loglevel", "INFO"]
         found.append(Program(queue, tuple(argv), environment, 10.0))

@@ -72,9 +72,8 @@ def run(settings: ServiceSettings, parse_workers: int) -> None:
     with Supervisor(
         settings.state, lambda text: say(f"{time.strftime('%H:%M:%S')} {text}")
     ) as all_of_it:
-        if started(
-            all_of_it, settings, broker, machine.programs(broker, environment, parse_workers)
-        ):
+        programs = machine.programs(broker, environment, parse_workers, settings.train_workers)
+        if started(all_of_it, settings, broker, programs):
             first = threading.Thread(target=show_first, args=(settings,), daemon=True)
             first.start()  # in a thread, so that a Ctrl-C or a crash meanwhile is seen to
             all_of_it.keep()

@@ -19,6 +19,14 @@ def test_every_queue_has_a_worker_of_its_own() -> None:
         assert argv[argv.index("-Q") + 1] == queue
 
 
+def test_as_many_trainings_run_at_once_as_are_set() -> None:
+    found = {one.name: one.argv for one in programs(Broker("redis://there"), {}, 2, 3)}
+    assert [found[queue][found[queue].index("-c") + 1] for queue in ("parse", "train")] == [
+        "2",
+        "3",
+    ]
+
+
 def test_our_own_broker_is_started_first_and_ended_last(tmp_path: Path) -> None:
     broker = Broker("unix:///s", tmp_path / "server", tmp_path / "conf", tmp_path / "lock")
     found = programs(broker, {}, 2)
