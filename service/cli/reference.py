@@ -1,12 +1,12 @@
 """Writes docs/reference from the code: `python -m service.cli.reference`; a test keeps them equal."""
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
@@ -14,9 +14,7 @@ NOTICE = "<!-- Written from the code by `make reference`; change it there. -->\n
 
 
 def configuration() -> str:
-    """Every setting of a deployment, of a graph and of a network."""
-    from models.settings.graph import GraphSettings
-    from models.settings.network import NetworkSettings
+    """Every setting of a deployment."""
     from service.settings import ServiceSettings
     from workers.settings import WorkerSettings
 
@@ -49,20 +47,51 @@ def configuration() -> str:
                 ],
             ),
             "",
-            "## What a model's card sets",
-            "",
-            "These travel with the model, in its card; a deployment does not change them.",
-            "",
-            "### Graph",
-            "",
-            *fields_table(GraphSettings),
-            "",
-            "### Network",
-            "",
-            *fields_table(NetworkSettings),
-            "",
         ]
     )
+
+
+def settings() -> str:
+    """Every setting of a training, family by family, with its value in each recipe."""
+    from models.families.kinds import KINDS
+
+    return "\n".join(
+        [
+            "# Settings of models and trainings",
+            "",
+            NOTICE,
+            "A training names its family and a recipe, and sends in `settings` what is to differ,",
+            "side by side: no two parts of a family share a name. `best` is the default; `paper` is",
+            "what the family's paper tells. Settings of input and network travel with the model, in",
+            "its card. `GET /v1/models/families/{family}` has the same with every bound.",
+            "",
+            *(line for kind in KINDS.values() for line in family_tables(kind)),
+        ]
+    )
+
+
+def family_tables(kind: Any) -> Iterator[str]:
+    """A table a part of a family."""
+    from models.families.recipes import NOT_TUNED
+    from models.settings.training import TrainingSettings
+    from service.routes.models import complete
+
+    best, paper = complete(kind.name, "best"), complete(kind.name, "paper")
+    yield from (f"## {kind.name}", "", f"{kind.title}.", "")
+    parts = {"Input": kind.input, "Network": kind.network, "Training": TrainingSettings}
+    for title, part in parts.items():
+        rows = [
+            (f"`{name}`", value_text(best[name]), value_text(paper[name]), field.description or "")
+            for name, field in part.model_fields.items()
+            if name not in NOT_TUNED
+        ]
+        yield from (f"### {title} ({kind.name})", "")
+        yield from (*table(("setting", "best", "paper", "meaning"), rows), "")
+
+
+def value_text(value: Any) -> str:
+    """A value as JSON would have it."""
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def errors() -> str:
@@ -203,15 +232,6 @@ def settings_table(fields: Iterable[tuple[str, FieldInfo]]) -> list[str]:
     return table(("variable", "default", "meaning"), rows)
 
 
-def fields_table(model: type[BaseModel]) -> list[str]:
-    """A row a field."""
-    rows = [
-        (f"`{name}`", default_text(field), field.description or "")
-        for name, field in model.model_fields.items()
-    ]
-    return table(("option", "default", "meaning"), rows)
-
-
 def default_text(field: FieldInfo) -> str:
     """The default as one would write it."""
     value = getattr(field.default, "value", field.default)
@@ -226,6 +246,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 PAGES = {
     "configuration.md": configuration,
+    "settings.md": settings,
     "errors.md": errors,
     "cli.md": command_line,
     "api.md": api,
