@@ -16,6 +16,7 @@ from service.metrics import HttpMetrics
 from service.middleware import Guard, Identify, Traffic
 from service.problems import Problem, brief
 from service.routes import (
+    datasets,
     evaluations,
     health,
     jobs,
@@ -58,7 +59,7 @@ def create(settings: ServiceSettings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.house = house
-    for room in (predictions, trainings, evaluations, jobs, models, keys, health, pages):
+    for room in (predictions, datasets, trainings, evaluations, jobs, models, keys, health, pages):
         app.include_router(room.router)
     app.add_middleware(Guard, settings=settings, traffic=traffic, keys=house.keys)
     app.add_middleware(Identify, metrics=metrics, traffic=traffic)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
+from service.client_datasets import DatasetOptions, Datasets
 from service.client_errors import (
     ServiceError,
     Unreachable,
@@ -26,6 +27,7 @@ from service.client_train import (
     training_body,
 )
 from service.client_transport import Transport
+from service.schemas.dataset import BadRow, DatasetView
 from service.schemas.evaluation import EvaluationView
 from service.schemas.job import JobView
 from service.schemas.key import KeyView
@@ -57,6 +59,7 @@ class Client:
         """Where (`MATPROP_URL`) and who (`MATPROP_KEY`); broken connections are retried so long."""
         self._transport = Transport(url, key, patience_s, **fakes)
         self._follower = Follower(self._transport)
+        self._datasets = Datasets(self._follower)
         self._training = Training(self._follower)
         self._bounds: dict[str, Any] | None = None
 
@@ -189,6 +192,37 @@ class Client:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean this version."""
         self._transport.json("PUT", f"/v1/models/{name}/aliases/{alias}", json={"version": version})
+
+    # Data sets
+
+    def add_dataset(
+        self,
+        path: str | Path,
+        *,
+        progress: OnProgress | None = None,
+        **options: Unpack[DatasetOptions],
+    ) -> DatasetView:
+        """Keep a data set, waiting for its rows to be read. Raises JobFailed, JobCancelled.
+
+        The same rows under the same name are kept once.
+        """
+        return self._datasets.add(path, options, progress)
+
+    def datasets(self, *, name: str | None = None) -> list[DatasetView]:
+        """All data sets, the newest first."""
+        return list(self._datasets.page(name=name))
+
+    def dataset(self, known: str) -> DatasetView:
+        """What a data set holds, by its id, or by its name for the newest of that name."""
+        return DatasetView.model_validate(self._transport.json("GET", f"/v1/datasets/{known}"))
+
+    def dataset_report(self, known: str) -> Iterator[BadRow]:
+        """The rows of its source that are not in a data set, and why."""
+        return self._datasets.report(known)
+
+    def delete_dataset(self, known: str) -> None:
+        """Forget a data set; not while a job needs it."""
+        self._transport.json("DELETE", f"/v1/datasets/{known}")
 
     # Trainings
 

@@ -13,7 +13,8 @@ from service.reach import reaching
 from workers.contract import Task
 from workers.jobs import Job
 
-MAKING = frozenset({Task.IMPORT, Task.TRAIN, Task.TUNE})  # kinds of jobs that make models
+# Kinds of jobs that make something that outlives them.
+MAKING = frozenset({Task.IMPORT, Task.TRAIN, Task.TUNE, Task.DATASET})
 
 
 async def owned(house: House, who: Caller, job: str, *kinds: Task) -> Job:
@@ -30,21 +31,29 @@ async def owned(house: House, who: Caller, job: str, *kinds: Task) -> Job:
 
 
 async def made_by(house: House, job: Job) -> str | None:
-    """The `name@version` that an import or a training has made; a cancelled training keeps its best."""
+    """The `name@version` that an import or a training has made, or the id of a data set.
+
+    A cancelled training keeps its best.
+    """
     if job.kind not in MAKING or not job.status.ended:
         return None
     records = await asyncio.to_thread(results.read, house.files.result(job.id), None, 1)
-    made = orjson.loads(records.lines[0]).get("model") if records.lines else None
+    line = orjson.loads(records.lines[0]) if records.lines else {}
+    made = line.get("dataset" if job.kind is Task.DATASET else "model")
     return str(made) if made else None
 
 
-def refuse(job: Job, what: str) -> None:
-    """Raises `Problem` for work that ended without what was asked for."""
-    links = {"job": f"/v1/jobs/{job.id}"}
+def refuse(job: Job, what: str, **more: str) -> None:
+    """Raises `Problem` for work that ended without what was asked for; `more` links may help."""
+    links = {"job": f"/v1/jobs/{job.id}", **more}
     if job.error and "code" in job.error:
-        error = MatpropError.from_dict(job.error)
+        parts = dict(job.error)
+        each = parts.pop("errors", None)
+        error = MatpropError.from_dict(parts)
         if STATUS[type(error)] < 500:
-            raise Problem.of(error, job=job.id, links=links)
+            problem = Problem.of(error, job=job.id, links=links)
+            problem.errors = each or problem.errors
+            raise problem
     reason = job.error.get("detail", "") if job.error else ""
     raise Problem(
         "conflict", f"The {what} was {job.status}. {reason}".strip(), job=job.id, links=links

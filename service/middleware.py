@@ -142,7 +142,9 @@ class Guard:
         headers = Headers(scope=scope)
         if not self.keys.required:
             self._same_site(scope["method"], headers)
-        measured = Measured(receive, self.settings, headers)
+        datasets = (scope["method"], scope["path"].rstrip("/")) == ("POST", "/v1/datasets")
+        most = self.settings.max_dataset_bytes if datasets else self.settings.max_body_bytes
+        measured = Measured(receive, self.settings, headers, most)
         if self.traffic.in_flight >= self.settings.max_requests and not scope["path"].startswith(
             "/health"
         ):
@@ -178,14 +180,17 @@ def host_name(host: str) -> str:
 class Measured:
     """The body as it comes, counted and timed; too much is 413, too slow 408."""
 
-    def __init__(self, receive: Receive, settings: ServiceSettings, headers: Headers) -> None:
+    def __init__(
+        self, receive: Receive, settings: ServiceSettings, headers: Headers, most: int
+    ) -> None:
         self.receive = receive
         self.settings = settings
+        self.most = most
         self.size = 0
         self.waited = 0.0
         self.complete = False
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > settings.max_body_bytes:
+        if length.isdecimal() and int(length[:20]) > most:
             raise self._too_large(f"{int(length[:20]):,}")
 
     async def __call__(self) -> Message:
@@ -196,8 +201,8 @@ class Measured:
         if message["type"] == "http.request":
             self.size += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)
-            if self.size > self.settings.max_body_bytes:
-                raise self._too_large(f"more than {self.settings.max_body_bytes:,}")
+            if self.size > self.most:
+                raise self._too_large(f"more than {self.most:,}")
         return message
 
     async def _in_time(self) -> Message:
@@ -218,8 +223,8 @@ class Measured:
     def _too_large(self, size: str) -> Problem:
         return Problem(
             "body_too_large",
-            f"The body has {size} bytes; one request may have {self.settings.max_body_bytes:,}.",
-            expected=f"at most {self.settings.max_body_bytes} bytes",
+            f"The body has {size} bytes; one request may have {self.most:,}.",
+            expected=f"at most {self.most} bytes",
             hint=f"One structure may have {self.settings.max_structure_bytes:,} bytes: leave volumetric data "
             "out. Send many structures as a zip archive, or in several calls.",
         )

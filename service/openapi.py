@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.schemas.dataset import DatasetForm
 from service.schemas.evaluation import EvaluationRequest
 from service.schemas.key import KeyRequest
 from service.schemas.model import AliasRequest, ImportForm
@@ -35,6 +36,7 @@ curl -F files=@NaCl.cif -F model=formation-energy http://127.0.0.1:8000/v1/predi
 
 TAGS = [
     {"name": "predictions", "description": "Structures in, properties out."},
+    {"name": "datasets", "description": "Labelled structures, kept to be learned from."},
     {"name": "trainings", "description": "Data sets in, models out."},
     {"name": "evaluations", "description": "How good a model is, and how much data it needs."},
     {
@@ -49,6 +51,7 @@ SENT: tuple[type[BaseModel], ...] = (
     PredictionForm,
     PredictionRequest,
     ImportForm,
+    DatasetForm,
     AliasRequest,
     KeyRequest,
     TrainingRequest,
@@ -94,7 +97,11 @@ def contract(app: FastAPI) -> dict[str, Any]:
         for operation in path.values():
             drop_automatic(operation)
             binary_files(operation)
-    for form, field in (("PredictionForm", "files"), ("ImportForm", "file")):
+    for form, field in (
+        ("PredictionForm", "files"),
+        ("ImportForm", "file"),
+        ("DatasetForm", "file"),
+    ):
         as_binary(schemas[form]["properties"][field])
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     return found

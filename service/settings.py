@@ -32,6 +32,7 @@ class ServiceSettings(WorkerSettings):
     max_structure_bytes: int = Field(5_000_000, ge=1, description="Bytes of one structure file.")
     max_archive_bytes: int = Field(64_000_000, ge=1, description="Bytes of one archive.")
     max_body_bytes: int = Field(64_000_000, ge=1, description="Bytes of one request body.")
+    max_dataset_bytes: int = Field(2_000_000_000, ge=1, description="Bytes of one data set.")
     max_json_bytes: int = Field(16_000_000, ge=1, description="Bytes of one JSON body.")
     max_models: int = Field(16, ge=1, description="Models of one call.")
     max_fields: int = Field(64, ge=1, description="Form fields of one call that are not files.")

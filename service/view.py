@@ -38,13 +38,13 @@ def moment(seconds: float | None) -> str | None:
 
 
 def job_view(job: Job, now: float, made: str | None = None) -> dict[str, Any]:
-    """A job as `JobView` has it; `made` is the model that an import or a training has made."""
+    """A job as `JobView` has it; `made` is the model or data set that it has made."""
     return {
         "id": job.id,
         "kind": job.kind,
         "status": job.status,
         "label": job.label,
-        "models": [made] if made else list(job.models),
+        "models": [made] if made and job.kind is not Task.DATASET else list(job.models),
         "created_at": moment(job.created_at),
         "started_at": moment(job.started_at),
         "finished_at": moment(job.finished_at),
@@ -65,6 +65,8 @@ def results_link(job: Job, made: str | None) -> str | None:
     """Where what the job made can be had."""
     if job.kind in PLACES:
         return f"/v1/{PLACES[job.kind]}/{job.id}"
+    if job.kind is Task.DATASET:
+        return f"/v1/datasets/{made}" if made else None
     if made:
         name, _, version = made.partition("@")
         return f"/v1/models/{name}/versions/{version}"

@@ -40,6 +40,11 @@ class PackWriter:
         """Entries so far, the open one among them."""
         return len(self._rows) + (self._open is not None)
 
+    @property
+    def names(self) -> list[str]:
+        """What the files are called."""
+        return [row["name"] for row in self._rows]
+
     def begin(self, name: str, format: str | None = None) -> None:  # noqa: A002 - the word of the API
         """The next file starts."""
         if self._open is not None:

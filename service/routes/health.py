@@ -178,6 +178,7 @@ async def limits(house: TheHouse) -> Response:
         },
         "requests": {
             "body_bytes": s.max_body_bytes,
+            "dataset_bytes": s.max_dataset_bytes,
             "json_bytes": s.max_json_bytes,
             "form_fields": s.max_fields,
             "form_field_bytes": s.max_field_bytes,

@@ -19,6 +19,7 @@ LINKS = {
     "docs": "/docs",
     "openapi": "/openapi.json",
     "predictions": "/v1/predictions",
+    "datasets": "/v1/datasets",
     "trainings": "/v1/trainings",
     "jobs": "/v1/jobs",
     "models": "/v1/models",

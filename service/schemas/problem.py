@@ -18,6 +18,9 @@ class ErrorItem(BaseModel):
     expected: str | None = Field(None, description="What should have been there.")
     got: str | None = Field(None, description="What was there.")
     hint: str | None = Field(None, description="What helps.")
+    errors: list["ErrorItem"] | None = Field(
+        None, description="Of a data set that was refused, its first bad rows."
+    )
 
 
 class ProblemView(BaseModel):
