@@ -49,13 +49,17 @@ def unpack(packed: bytes) -> Sample:
         from models.images.picture import unpack as picture
 
         return picture(packed)
+    if magic == b"mps1":
+        from models.slabs.slab import unpack as slab
+
+        return slab(packed)
     raise ValueError(f"not a packed sample: starts with {magic!r}")
 
 
 def featurise(structure: "Structure", settings: "AnyInput", adsorbate: str | None = None) -> Sample:
     """The structure as a model with these settings reads it.
 
-    `adsorbate` names the adsorbed atom (bond family only): an index, or an element's symbol.
+    `adsorbate` names the adsorbed atom or molecule (slabs only): indices of sites, or an element's symbol.
     Raises: InputError.
     """
     if settings.kind == "graph":
@@ -66,7 +70,9 @@ def featurise(structure: "Structure", settings: "AnyInput", adsorbate: str | Non
         from models.images.featurise import featurise as picture
 
         return picture(structure, settings)
-    raise ValueError(f"{settings.kind} is not known here, nor what {adsorbate} would be in it")
+    from models.slabs.featurise import featurise as slab
+
+    return slab(structure, settings, adsorbate)
 
 
 def notes(sample: Sample, settings: "AnyInput") -> tuple[str, ...]:

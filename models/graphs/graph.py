@@ -49,7 +49,7 @@ class Graph:
         return b"".join(parts)
 
 
-def unpack(packed: bytes) -> Graph:
+def unpack(packed: bytes | memoryview) -> Graph:
     """The graph that `Graph.pack` wrote."""
     magic, weighted, ambiguous, sites, edges = HEADER.unpack_from(packed)
     if magic != MAGIC:

@@ -33,9 +33,9 @@ def shell(around: Surroundings, settings: GraphSettings) -> Edges:
     radius = settings.radius
     pairs = around.near(Wanted(settings.max_neighbours, radius, stretch=1 + FADE))
     last = np.minimum(pairs.last, radius)[pairs.centre]
-    weight = _fade((pairs.distance - last) / (FADE * last))
+    weight = fade((pairs.distance - last) / (FADE * last))
     if len(weight) and pairs.distance.max() > radius - RIM:
-        weight = weight * _fade((pairs.distance - (radius - RIM)) / RIM)
+        weight = weight * fade((pairs.distance - (radius - RIM)) / RIM)
     seen = weight > 1e-9
     centre, point = pairs.centre[seen], pairs.point[seen]
     counts = np.bincount(centre, minlength=len(pairs.last))
@@ -60,7 +60,7 @@ def released(around: Surroundings, numbers: Ints, settings: GraphSettings) -> Ed
     return Edges(np.where(counts, count, 0), index.ravel(), distance.ravel(), ambiguous=unclear)
 
 
-def _fade(x: Floats) -> Floats:
+def fade(x: Floats) -> Floats:
     """1 up to 0, 0 from 1 on, smooth."""
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * np.clip(x, 0, 1)))
 

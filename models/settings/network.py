@@ -77,10 +77,13 @@ class BondNetworkSettings(TrunkSettings):
     join: Literal["concatenation", "mean", "product"] = Field(
         "concatenation", description="How the vectors of adsorbate and partner become one."
     )
-    edge_features: Literal["angle", "gaussian", "onehot"] = Field(  # type: ignore[assignment]
+    edge_features: Literal["angle", "gaussian", "onehot", "both"] = Field(  # type: ignore[assignment]
         "angle",
         description="`angle`: the solid angle of the Voronoi face, relative to the site's largest, in 6 Gaussians. "
-        "`gaussian`, `onehot`: the distance, as in the crystal family.",
+        "`gaussian`, `onehot`: the distance, as in the crystal family. `both`: the angle and the distance's Gaussians.",
+    )
+    initial_distance: bool = Field(
+        True, description="Whether a bond's distance before relaxation is read beside the vectors."
     )
     hidden_layers: int = Field(2, ge=0, le=8, description="Hidden layers of a bond.")
     hidden_width: int = Field(92, ge=1, le=4096, description="Width of the hidden layers.")

@@ -227,14 +227,14 @@ def _tree_pairs(centres: Floats, points: Points, wanted: Wanted) -> Pairs:
     distance = np.sqrt((square[0] + square[1]) + square[2])
     apart = distance > SAME_PLACE
     centre, point, distance = centre[apart], point[apart], distance[apart]
-    last = _last(centre, distance, len(near), wanted.count)
+    last = nth_smallest(centre, distance, len(near), wanted.count)
     kept = distance <= wanted.limit(last)[centre]
     return Pairs(points, centre[kept], point[kept], distance[kept], last)
 
 
-def _last(centre: Ints, distance: Floats, sites: int, count: int) -> Floats:
-    """The `count`-th smallest distance of each centre."""
-    ordered = distance[np.lexsort((distance, centre))]
+def nth_smallest(centre: Ints, values: Floats, sites: int, count: int) -> Floats:
+    """The `count`-th smallest value of each centre; infinite where there are fewer."""
+    ordered = values[np.lexsort((values, centre))]
     counts = np.bincount(centre, minlength=sites)
     at = np.cumsum(counts) - counts + count - 1
     last = np.full(sites, np.inf)
