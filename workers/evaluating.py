@@ -49,11 +49,10 @@ class Evaluator:
                 "threads": self.machine.threads,
             },
         )
-        if not self.program.run(hold, folder, place):
-            return Outcome(Status.CANCELLED, counts=hold.counts)
+        self.program.run(hold, folder, place)
         result = result_of(folder)
         if result is None:
-            raise ModelError("The evaluation has ended without a result.")
+            return Outcome(Status.CANCELLED, counts=hold.counts)
         write_result(self.files, hold.claim, result | {"model": order.model}, folder / MODEL, None)
         return Outcome(Status.SUCCEEDED, counts=(1, 0, 1), afterwards=forget(folder))
 

@@ -59,20 +59,20 @@ class Program:
         )
         return Program(module, bounds, settings.train_grace_s)
 
-    def run(self, hold: Hold, folder: Path, place: Place) -> bool:
-        """To its end; false when the job was cancelled meanwhile. Raises: Stopped, MatpropError."""
+    def run(self, hold: Hold, folder: Path, place: Place) -> None:
+        """To its result, or to what it has when the job is cancelled. Raises: Stopped, MatpropError."""
         with alone(folder, hold) as lock:
             reports = Reports(hold, folder / REPORTS, place)
             losses = 0
             while True:
                 before = reports.furthest
                 ended, cancelled = self._live(hold, folder, reports, lock)
-                if cancelled or ended.code == 0:
-                    return not cancelled
+                if cancelled or (ended.code == 0 and _whole(folder)):
+                    return
                 losses = 1 if reports.furthest > before else losses + 1
                 if ended.code is None or ended.code > 0 or losses == LOSSES:
                     raise fault_of(ended)
-                log.warning("the program was lost to signal %d and is started again", -ended.code)
+                log.warning("the program was ended (%d) and is started again", ended.code)
 
     def _live(self, hold: Hold, folder: Path, reports: "Reports", lock: int) -> tuple[Ended, bool]:
         """One life of the process, and whether it was told to end."""
@@ -158,6 +158,15 @@ def result_of(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return found
+
+
+def _whole(folder: Path) -> bool:
+    """False, and no result either, when somebody else's SIGTERM has ended the program early."""
+    result = result_of(folder)
+    if result is not None and result.get("stopped"):
+        (folder / RESULT).unlink()
+        return False
+    return result is not None
 
 
 def fault_of(ended: Ended) -> MatpropError:

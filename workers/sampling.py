@@ -95,7 +95,7 @@ def _asked(trials: Path, number: int, space: Mapping[str, Range], seed: int) -> 
         study.add_trial(
             optuna.trial.create_trial(params=params, distributions=distributions, value=value)
         )
-    return study.ask(distributions).params
+    return dict(study.ask(distributions).params)
 
 
 def _found(trials: Path) -> Iterator[tuple[dict[str, Any], float]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.catalogue import RELEASED, Catalogue
-from models.errors import ModelError, UnknownDataset
+from models.errors import UnknownDataset
 from workers.contract import TrainOrder
 from workers.files import Files, written
 from workers.following import RESULT, Place, Program, give_order, result_of
@@ -19,7 +19,6 @@ from workers.registering import answers_of, check_fits, registered_as
 from workers.sampling import with_settings
 
 MODEL, CHECKPOINT = "model", "checkpoint"
-STOPPED = "stopped"  # lies beside a result that a cancel made early
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +42,14 @@ class Trainer:
         claim = hold.claim
         order = TrainOrder.model_validate_json(claim.order)
         check_name(self.files, order)
-        folder, whole = self._folder(claim, order), True
+        folder = self._folder(claim, order)
         if result_of(folder) is None:
             order = with_settings(folder, order)
             give_order(folder, self._told(order))
-            whole = self.program.run(hold, folder, place_of(order))
+            self.program.run(hold, folder, place_of(order))
         result = result_of(folder)
-        if result is None and whole:
-            raise ModelError("The training has ended without a result.")
-        if result is None:
+        if result is None:  # cancelled before there was anything to keep
             return Outcome(Status.CANCELLED, counts=hold.counts)
-        if not whole:
-            (folder / STOPPED).touch()
         return self._ended(hold, order, folder, result)
 
     def _folder(self, claim: Claim, order: TrainOrder) -> Path:
@@ -77,7 +72,7 @@ class Trainer:
     def _ended(
         self, hold: Hold, order: TrainOrder, folder: Path, result: dict[str, Any]
     ) -> Outcome:
-        if (folder / STOPPED).exists():
+        if result["stopped"]:
             status, counts, gone = Status.CANCELLED, hold.counts or (0, 0, 0), None
         else:
             total = order.training["epochs"] * len(order.seeds)
@@ -108,9 +103,9 @@ def taken_over(files: Files, claim: Claim) -> Path:
     folder = files.training(claim.id)
     if claim.retry_of is not None and not folder.exists():
         before = files.training(claim.retry_of)
-        for mark in before.rglob(STOPPED):
-            mark.with_name(RESULT).unlink(missing_ok=True)
-            mark.unlink()
+        for path in list(before.rglob(RESULT)):
+            if (result_of(path.parent) or {}).get("stopped"):
+                path.unlink()
         with suppress(FileNotFoundError):
             before.rename(folder)
     return folder

@@ -65,6 +65,8 @@ class Played:
         if self.play == "waits" and epoch == 3:
             while not self.stopped:
                 time.sleep(0.01)
+        if self.play == "told to end by others" and epoch == 3 and self.first(epoch):
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.play == "killed" or (
             self.play == "killed on the way" and epoch % 2 and self.first(epoch)
         ):
@@ -98,7 +100,12 @@ class Played:
         figures = {"mae": abs(math.log10(rate) + 2) + len(self.stopped), "value": value}
         self.put(
             self.folder / "result.json",
-            {"metrics": {"val": figures}, "baselines": {}, "rows": self.order["rows"]},
+            {
+                "metrics": {"val": figures},
+                "baselines": {},
+                "rows": self.order["rows"],
+                "stopped": bool(self.stopped),
+            },
         )
 
     def card(self, weights: bytes) -> Card:

@@ -41,6 +41,12 @@ def test_a_program_that_is_killed_goes_on_from_its_checkpoint(desk):
     ]
 
 
+def test_a_program_that_somebody_else_tells_to_end_goes_on(desk):
+    job = desk.train(title="told to end by others")
+    assert (job.status, desk.epochs(job.id)) == (Status.SUCCEEDED, [1, 2, 3, 4, 5, 6, 7, 8])
+    assert desk.result(job.id)["metrics"]["val"]["value"] == VALUE_OF_8
+
+
 @pytest.mark.parametrize(
     ("title", "code", "says"),
     [
