@@ -30,12 +30,8 @@ def build(settings: "ImageNetworkSettings") -> ImageNetwork:
 
 
 def ready(network: nn.Module, device: torch.device) -> Network:
-    """As trained; a CPU wants each pixel's channels side by side."""
-    assert isinstance(network, ImageNetwork)
-    network = network.eval().requires_grad_(requires_grad=False).to(device)
-    if network.dimensions == 2:
-        network = network.to(memory_format=torch.channels_last)
-    return network
+    """As trained."""
+    return network.eval().requires_grad_(requires_grad=False).to(device)
 
 
 def told(sample: Picture, values: Values) -> tuple[float, ...]:  # noqa: ARG001

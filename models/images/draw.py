@@ -63,7 +63,8 @@ def offsets(batch: Batch, reach: float) -> list[Tensor]:
             moved[:, at].view(-1, *(count if at == axis else 1 for axis in range(batch.dimensions)))
             for at in range(batch.dimensions)
         ]
-        found.append(torch.stack(torch.broadcast_tensors(*axes), 1))
+        whole = [each.expand(-1, *(count,) * batch.dimensions) for each in axes]
+        found.append(torch.stack(whole, 1))
     return found
 
 
@@ -75,7 +76,7 @@ def laid(image: Tensor, kernel: Tensor, dimensions: int) -> Tensor:
     axes = tuple(range(-dimensions, 0))
     sizes, size = kernel.shape[-dimensions:], image.shape[-1]
     waves = torch.fft.fftn(image, sizes, dim=axes) * torch.fft.fftn(kernel, dim=axes)
-    whole = torch.fft.ifftn(waves, dim=axes)[(..., *(slice(size),) * dimensions)]
+    whole: Tensor = torch.fft.ifftn(waves, dim=axes)[(..., *(slice(size),) * dimensions)]
     return whole if kernel.is_complex() else whole.real
 
 

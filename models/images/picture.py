@@ -11,7 +11,7 @@ from models.samples import HEADER
 MAGIC = b"mpp1"
 BODY = struct.Struct("<I3f")  # pixels, lengths
 PERIODIC, THICK = 4, 8  # bits beside the dimensions, which are 2 or 3
-EDGES_A_PIXEL = 1 / 64  # in time
+PIXELS_AN_EDGE = 64  # in time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ class Picture:
     @property
     def cost(self) -> int:
         """Pixels are what takes time."""
-        return max(1, round(self.pixels**self.dimensions * EDGES_A_PIXEL))
+        return int(max(1, self.pixels**self.dimensions // PIXELS_AN_EDGE))
 
     def pack(self) -> bytes:
         """One byte string; `unpack` reads it without copying."""

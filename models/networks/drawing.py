@@ -38,9 +38,9 @@ class Drawing(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The images.  # (pictures, channels, pixels, pixels[, pixels])"""
         weight = self.weight[batch.numbers]  # (pictures, atoms, species)
-        image = getattr(self, f"_{self.settings.representation}")(batch, weight)
+        image: Tensor = getattr(self, f"_{self.settings.representation}")(batch, weight)
         if self.norm is not None:
-            return self.norm(image)  # type: ignore[no-any-return]
+            image = self.norm(image)
         return image + self.settings.bias if self.settings.bias else image
 
     def _gaussian(self, batch: Batch, weight: Tensor) -> Tensor:
@@ -88,7 +88,10 @@ class Drawing(nn.Module):
     def _penalised(self) -> Tensor:
         assert self.shares is not None
         lasso = self.settings.lasso if self.training else 0.0
-        return _Lasso.apply(self.shares, lasso) if lasso else self.shares  # type: ignore[no-any-return]
+        if not lasso:
+            return self.shares
+        shares: Tensor = _Lasso.apply(self.shares, lasso)  # type: ignore[no-untyped-call]
+        return shares
 
 
 class _Lasso(torch.autograd.Function):
