@@ -90,6 +90,7 @@ class Client:
         disorder: str = "refuse",
         primitive: bool = False,
         format: str | None = None,  # noqa: A002 (the name it has everywhere)
+        adsorbate: str | int | None = None,
         label: str | None = None,
         progress: OnProgress | None = None,
     ) -> Records:
@@ -107,6 +108,8 @@ class Client:
             "disorder": disorder,
             "primitive": "true" if primitive else "false",
         }
+        if adsorbate is not None:
+            form["adsorbate"] = str(adsorbate)
         form |= {key: value for key, value in (("format", format), ("label", label)) if value}
         call = Call(self._follower, form, progress, len(sources))
         return call.run(list(chunks_of(sources, self._most(len(sources)), CALL_BYTES)))

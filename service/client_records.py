@@ -54,15 +54,16 @@ class Record(RecordView):
         """One flat row a number; one row with the error when there is none."""
         head = {"name": self.name, "formula": self.formula, "n_sites": self.n_sites}
         for one in self.predictions:
-            wrong = one.error or self.error
-            yield head | {
-                "model": one.model,
-                "property": one.property,
-                "value": one.value,
-                "unit": one.unit,
-                "error": wrong.code if wrong and one.value is None else None,
-                "detail": wrong.detail if wrong and one.value is None else None,
-            }
+            wrong = one.error or (self.error if one.value is None else None)
+            for name, value in self._numbers(one):
+                yield head | {
+                    "model": one.model,
+                    "property": name,
+                    "value": value,
+                    "unit": one.unit,
+                    "error": wrong.code if wrong else None,
+                    "detail": wrong.detail if wrong else None,
+                }
         if not self.predictions:
             yield (
                 head
@@ -72,6 +73,17 @@ class Record(RecordView):
                     "detail": self.error.detail if self.error else None,
                 }
             )
+
+    def _numbers(self, one: PredictionView) -> Iterator[tuple[str, float | None]]:
+        """Names and numbers: one, or one a site (`charge[3:O]`) or bond (`bond-distance[48-31:Pd]`)."""
+        if one.values is not None and self.sites is not None:
+            for site, value in zip(self.sites, one.values, strict=True):
+                yield f"{one.property}[{site.index}:{site.element}]", value
+        elif one.bonds is not None:
+            for bond in one.bonds:
+                yield f"{one.property}[{one.adsorbate}-{bond.site}:{bond.element}]", bond.distance
+        else:
+            yield one.property, one.value
 
 
 class Records(list[Record]):

@@ -9,6 +9,7 @@ import orjson
 
 from models.card import Card
 from models.errors import ModelError, UnsupportedElement
+from models.families.kinds import KINDS
 from models.structures.composition import SYMBOLS
 from workers.exchange import Fault, Found
 
@@ -23,6 +24,8 @@ class Line:
     record: dict[str, Any]
     waits: int
     slots: list[list[dict[str, Any]]] = field(default_factory=list)  # per model, one per target
+    numbers: bytes = b""
+    explained: bool = False  # contributions of sites are asked for
 
     @property
     def failed(self) -> bool:
@@ -44,12 +47,15 @@ def begin(index: int, parsed: "Parsed", cards: Sequence[Card], *, sites: bool) -
     if parsed.error is not None:
         record["error"] = parsed.error
         return Line(record, 0)
-    if sites:
+    valued = any(KINDS[card.family].answers == "sites" for card in cards)
+    if sites or valued:
         record["sites"] = [
-            {"index": place, "element": SYMBOLS[number], "contributions": {}}
+            {"index": place, "element": SYMBOLS[number]}
+            | ({"contributions": {}} if sites else {})
+            | ({"values": {}} if valued else {})
             for place, number in enumerate(parsed.numbers)
         ]
-    return Line(record, len(cards), [[] for _ in cards])
+    return Line(record, len(cards), [[] for _ in cards], parsed.numbers, sites)
 
 
 def fill(line: Line, place: int, card: Card, found: Found) -> None:
@@ -60,7 +66,7 @@ def fill(line: Line, place: int, card: Card, found: Found) -> None:
         prediction: dict[str, Any] = {
             "model": card.id,
             "property": target.property,
-            "value": None if fault else found.values[number],
+            "value": None,
             "unit": target.unit,
             "interval": None,
             "std": None,
@@ -69,10 +75,10 @@ def fill(line: Line, place: int, card: Card, found: Found) -> None:
         }
         if fault:
             prediction["error"] = fault
-        elif found.features is not None:
-            prediction["features"] = found.features
+        else:
+            _answer(line, prediction, card, found, number)
         slot.append(prediction)
-    if not fault and "sites" in line.record:
+    if not fault and line.explained and KINDS[card.family].answers == "crystal":
         _contribute(line.record, card, found)
     line.waits -= 1
     if not line.waits:
@@ -99,6 +105,37 @@ def unsupported(card: Card, numbers: bytes, name: str) -> Fault | None:
         got=symbols,
         hint=f"GET /v1/models/{card.name} lists the elements; use a model that knows this one.",
     ).as_dict()
+
+
+def _answer(line: Line, prediction: dict[str, Any], card: Card, found: Found, target: int) -> None:
+    """The flat numbers, as `Kind.answers` says, in the shape that the wire has for them."""
+    values = found.values
+    match KINDS[card.family].answers:
+        case "sites":
+            size = len(line.numbers)
+            own = prediction["values"] = values[target * size : (target + 1) * size]
+            for site, value in zip(line.record["sites"], own, strict=True):
+                site["values"][f"{card.id}/{prediction['property']}"] = value
+        case "bonds":
+            prediction["adsorbate"] = int(values[-1])
+            prediction["bonds"] = _bonds(values[:-1], line.numbers)
+        case _:
+            prediction["value"] = values[target]
+    if found.features is not None:
+        prediction["features"] = found.features
+
+
+def _bonds(values: Sequence[float], numbers: bytes) -> list[dict[str, Any]]:
+    distances, partners = values[: len(values) // 2], values[len(values) // 2 :]
+    return [
+        {
+            "rank": rank,
+            "site": int(site),
+            "element": SYMBOLS[numbers[int(site)]],
+            "distance": distance,
+        }
+        for rank, (distance, site) in enumerate(zip(distances, partners, strict=True), 1)
+    ]
 
 
 def _contribute(record: dict[str, Any], card: Card, found: Found) -> None:

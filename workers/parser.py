@@ -101,13 +101,14 @@ class Parser:
         graphs: Sequence[InputSettings] = (),
         *,
         fractional: bool = False,
+        adsorbate: str | None = None,
     ) -> Iterator[Parsed]:
         """Every structure of every source, in order, at least one item a source.
 
         Raises: OSError when no process can be started any more; never for what a source holds.
         """
         settings = [graph.as_json() for graph in graphs]
-        self._order = ["order", asdict(options), settings, fractional]
+        self._order = ["order", asdict(options), settings, fractional, adsorbate]
         if self._channel is None:
             self._renew()
         else:

@@ -130,6 +130,7 @@ class Order:
     options: ReadOptions = field(default_factory=ReadOptions)
     graphs: list[tuple[str, AnyInput]] = field(default_factory=list)
     fractional: bool = False
+    adsorbate: str | None = None
 
 
 class Child:
@@ -226,7 +227,7 @@ class Child:
         notes = list(item.warnings)
         for key, settings in self.order.graphs:
             try:
-                graphs[key], more = _graph(item, settings)
+                graphs[key], more = _graph(item, settings, self.order.adsorbate)
                 notes.extend(note for note in more if note not in notes)
             except MatpropError as error:
                 faults[key] = error.in_file(item.name).as_dict()
@@ -257,9 +258,11 @@ def _is_archive(name: str, data: bytes) -> bool:
         return False
 
 
-def _order(options: dict[str, Any], graphs: list[str], fractional: bool) -> Order:
+def _order(
+    options: dict[str, Any], graphs: list[str], fractional: bool, adsorbate: str | None
+) -> Order:
     settings = [_settings(graph) for graph in graphs]
-    return Order(ReadOptions(**options), [(s.key(), s) for s in settings], fractional)
+    return Order(ReadOptions(**options), [(s.key(), s) for s in settings], fractional, adsorbate)
 
 
 @cache
@@ -267,10 +270,12 @@ def _settings(graph: str) -> AnyInput:
     return input_of(graph)
 
 
-def _graph(structure: Structure, settings: AnyInput) -> tuple[bytes, tuple[str, ...]]:
+def _graph(
+    structure: Structure, settings: AnyInput, adsorbate: str | None = None
+) -> tuple[bytes, tuple[str, ...]]:
     from models.samples import featurise, notes
 
-    graph = featurise(structure, settings)
+    graph = featurise(structure, settings, adsorbate)
     return graph.pack(), notes(graph, settings)
 
 
@@ -297,8 +302,11 @@ Cs1 0 0 0\nCl1 0.5 0.5 0.5
 
 def warm_up() -> None:
     """Load what reading may need: a child must not have to open files."""
+    import scipy.sparse.csgraph
     import scipy.spatial  # noqa: F401
     import spglib  # noqa: F401
+
+    import models.slabs.featurise  # noqa: F401
 
     made: list[Structure | InputError] = []
     for options in (ReadOptions(), ReadOptions(primitive=True)):

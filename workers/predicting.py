@@ -1,5 +1,6 @@
 """The run of one predict job: sources in, graphs to the lanes, records out in the order of the input."""
 
+import hashlib
 import logging
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from typing import BinaryIO, Protocol
 from models.card import Card
 from models.catalogue import Catalogue
 from models.errors import EmptyInput, InputError, ModelError, WorkLost, error_classes
+from models.families.kinds import KINDS
 from models.samples import cost_of
 from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
@@ -46,7 +48,12 @@ class Reader(Protocol):
     """Sources to structures and graphs, in order; never raises for what strangers send."""
 
     def read(
-        self, sources: Iterable[Source], options: ReadOptions, graphs: Sequence[InputSettings]
+        self,
+        sources: Iterable[Source],
+        options: ReadOptions,
+        graphs: Sequence[InputSettings],
+        *,
+        adsorbate: str | None,
     ) -> Iterator[Parsed]:
         """At least one item a source."""
 
@@ -186,7 +193,8 @@ class Run:
 
     def _parsed_group(self, entries: list[PackEntry]) -> Iterator[Parsed]:
         options = ReadOptions(self.order.disorder, self.order.primitive)
-        how = (options, tuple(setting.key() for setting in self.graphs))
+        adsorbate = self.order.adsorbate
+        how = (options, tuple(setting.key() for setting in self.graphs), adsorbate)
         cache = self.predictor.parsed
         sources = {
             entry.index: Source(entry.index, entry.name, entry.format, entry.data)
@@ -201,7 +209,9 @@ class Run:
         self.predictor.tally.add("parsed_hits", len(held))
         self.predictor.tally.add("parsed_misses", len(missing))
         read = groupby(
-            self.predictor.reader.read(missing, options, self.graphs) if missing else (),
+            self.predictor.reader.read(missing, options, self.graphs, adsorbate=adsorbate)
+            if missing
+            else (),
             key=lambda item: item.source,
         )
         for entry in entries:
@@ -234,7 +244,8 @@ class Run:
             if fault:
                 self._fill(line, place, Found(error=fault))
             else:
-                self.chunks[place].add(Ask(line, parsed.digest, parsed.graphs[key]))
+                digest = asked_digest(parsed.digest, card, self.order.adsorbate)
+                self.chunks[place].add(Ask(line, digest, parsed.graphs[key]))
 
     def _send(self, chunk: Chunk) -> None:
         """Answer what is known, push the rest."""
@@ -342,6 +353,13 @@ class Run:
     def _write(self) -> None:
         while self.lines and not self.lines[0].waits:
             self.file.write(assembly.as_bytes(self.lines.popleft()))
+
+
+def asked_digest(structure: str, card: Card, adsorbate: str | None) -> str:
+    """What an answer is remembered by: with another adsorbate, a slab has another answer."""
+    if KINDS[card.family].answers != "bonds" or not adsorbate:
+        return structure
+    return hashlib.blake2b(f"{structure} {adsorbate}".encode(), digest_size=16).hexdigest()
 
 
 def _from(first: PackEntry, rest: Iterator[PackEntry]) -> Iterator[PackEntry]:

@@ -15,7 +15,7 @@ from models.structures.structure import Structure
 
 VACUUM = 6.0  # Å without any site: the surface is there
 BOND = 1.25  # of the sum of the covalent radii
-SUNK = 1.0  # Å that a molecule may reach below the outermost site of the slab
+SUNK = 1.5  # Å that a molecule may reach below the outermost site of the slab
 MOLECULAR = np.array([1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 33, 34, 35, 52, 53])
 NAME_IT = "Name the adsorbate: the index of its site (from 0), of all its sites, or its element."
 

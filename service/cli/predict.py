@@ -37,6 +37,12 @@ def predict(
         typer.Option(help="Sites shared by several elements: `refuse`, or take the `majority`."),
     ] = "refuse",
     primitive: Annotated[bool, typer.Option(help="Reduce to primitive cells first.")] = False,
+    adsorbate: Annotated[
+        str | None,
+        typer.Option(
+            help="For models of bonds: site (from 0), sites, or element; else it is found."
+        ),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option("--format", help="Kind of all files, when it is not recognised.")
     ] = None,
@@ -62,6 +68,7 @@ def predict(
             include=[part.strip() for part in include.split(",") if part.strip()],
             disorder=disorder,
             primitive=primitive,
+            adsorbate=adsorbate,
             format=kind,
             label=label,
             progress=progress if len(given) > 1 else None,

@@ -67,6 +67,7 @@ class Options(BaseModel):
     disorder: Disorder = Disorder.REFUSE
     primitive: bool = False
     include: list[Include] = []
+    adsorbate: str | None = Field(None, max_length=2_000)
     label: str | None = Field(None, max_length=200)
 
 
@@ -261,6 +262,7 @@ def ordered(house: House, options: Options) -> tuple[PredictOrder, tuple[str, ..
         primitive=options.primitive,
         sites=Include.SITES in options.include,
         features=Include.FEATURES in options.include,
+        adsorbate=" ".join((options.adsorbate or "").split()) or None,
     )
     return order, models
 

@@ -42,6 +42,12 @@ ANSWER_EXAMPLE: dict[str, Any] = {
 }
 
 
+ADSORBATE = (
+    "For models of bonds: the index of the adsorbate's site (from 0), the indices of all its sites with spaces "
+    "between, or its element. Found when it is not given."
+)
+
+
 class Include(StrEnum):
     """What else a record can hold."""
 
@@ -109,6 +115,11 @@ class PredictionRequest(BaseModel):
         default_factory=list,
         description="`sites`: contributions of the sites. `features`: the crystal's vector inside the network.",
     )
+    adsorbate: str | None = Field(
+        None,
+        max_length=2_000,
+        description=ADSORBATE,
+    )
     label: str | None = Field(
         None, max_length=200, description="A word of yours to find the job by."
     )
@@ -137,20 +148,43 @@ class PredictionForm(BaseModel):
         default_factory=list,
         description="`sites`, `features`; repeat the field or separate by commas.",
     )
+    adsorbate: str | None = Field(
+        None,
+        max_length=2_000,
+        description=ADSORBATE,
+    )
     label: str | None = Field(
         None, max_length=200, description="A word of yours to find the job by."
     )
 
 
+class BondView(BaseModel):
+    """One bond of the adsorbate, as it will be after relaxation."""
+
+    rank: int = Field(description="From 1, the shortest.")
+    site: int = Field(description="Index of the site it leads to, in the order of the input.")
+    element: str = Field(description="Element of that site.")
+    distance: float = Field(description="Predicted length in Å.")
+
+
 class PredictionView(BaseModel):
-    """One number, of one model, for one structure."""
+    """One property, of one model, for one structure."""
 
     model: str = Field(description="The model with its version, for example `formation-energy@1`.")
     property: str = Field(
         description="What was predicted, for example `formation-energy-per-atom`."
     )
     value: float | None = Field(
-        description="The prediction; null when this model could not answer."
+        description="The prediction; null when this model could not answer, or answers with `values` or `bonds`."
+    )
+    values: list[float] | None = Field(
+        None, description="Models of sites: one number a site, in the order of `sites`."
+    )
+    adsorbate: int | None = Field(
+        None, description="Models of bonds: the site from which the bonds lead."
+    )
+    bonds: list[BondView] | None = Field(
+        None, description="Models of bonds: the four shortest after relaxation."
     )
     unit: str = Field(description="Unit of the value; `1` when it has none.")
     interval: list[float] | None = Field(
@@ -168,12 +202,19 @@ class PredictionView(BaseModel):
 
 
 class SiteView(BaseModel):
-    """What one site contributes."""
+    """What is said of one site."""
 
-    index: int = Field(description="Index of the site in the cell.")
+    index: int = Field(
+        description="Index of the site: the order of the input; of a CIF with symmetry, each listed site followed "
+        "by its images; with `primitive` the order of the reduced cell."
+    )
     element: str = Field(description="Its element.")
-    contributions: dict[str, float] = Field(
-        description="Contribution per `model@version/property`; they sum (or average) to the value as the model's card says."
+    values: dict[str, float] | None = Field(
+        None, description="Models of sites: the value per `model@version/property`."
+    )
+    contributions: dict[str, float] | None = Field(
+        None,
+        description="Contribution per `model@version/property`; they sum (or average) to the value as the model's card says.",
     )
 
 
@@ -195,7 +236,8 @@ class RecordView(BaseModel):
         description="One for each property of each model, in order."
     )
     sites: list[SiteView] | None = Field(
-        None, description="Contributions of the sites (`include=sites`)."
+        None,
+        description="The sites, with their contributions (`include=sites`) or the values of site models.",
     )
     warnings: list[str] = Field(
         default_factory=list, description="What to know before trusting the numbers."

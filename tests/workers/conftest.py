@@ -76,7 +76,7 @@ class PlayedReader:
     read_texts: list[bytes] = field(default_factory=list)
     before: Callable[[Any], None] = lambda _: None
 
-    def read(self, sources, options, graphs) -> Iterator[Parsed]:  # noqa: ARG002
+    def read(self, sources, options, graphs, *, adsorbate=None) -> Iterator[Parsed]:  # noqa: ARG002
         for source in sources:
             self.read_texts.append(source.data)
             self.before(source)
