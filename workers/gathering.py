@@ -155,8 +155,11 @@ class Gatherer:
         """Too little is good; the report stays readable as the job's result."""
         with written(self.files.result(claim.id), str(claim.attempt)) as result:
             result.write(report.read_bytes())
+        first = counted.first[0]
+        row = first["pointer"].rpartition("/")[2]
         error = BadDataset(
-            f"{counted.refused:,} of {counted.total:,} rows cannot be used.",
+            f"{counted.refused:,} of {counted.total:,} rows cannot be used, the first of them row {row} "
+            f"({first['file']}): {first['detail']}",
             expected=f"at least {order.good_share:.0%} of the rows good",
             got=f"{counted.good:,} good rows",
         )

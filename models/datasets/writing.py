@@ -106,7 +106,8 @@ class Writer:
         columns = tuple(column.close(self.folder, sizes) for column in self._columns)
         notes = about.notes
         if self.duplicates:
-            notes += (f"{self.duplicates:,} rows hold the same structure as a row before them.",)
+            said = "row holds" if self.duplicates == 1 else "rows hold"
+            notes += (f"{self.duplicates:,} {said} the same structure as a row before.",)
         manifest = Manifest(
             id=about.id,
             name=about.name,

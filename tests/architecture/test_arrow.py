@@ -16,6 +16,7 @@ LIGHT = {
     "workers.contract",
     "workers.embedded",
     "workers.files",
+    "workers.ids",
     "workers.guardian",
     "workers.jobs",
     "workers.logs",

@@ -30,8 +30,10 @@ from tests.service.labelled import SET, columns_of, manifest_of
 from workers.broker import connect
 from workers.contract import Queue, Task
 from workers.files import Files, written
+from workers.ids import set_of
 from workers.jobs import Beat, BrokerAway, Job, JobLimits, Jobs, Status
 from workers.pack import PackEntry, read_pack
+from workers.shelf import Shelf
 
 Answer = dict[str, Any]
 
@@ -96,6 +98,9 @@ class PlayedWorker:
         if claim.kind is Task.IMPORT:
             self.take_in(files, jobs, claim)
             return
+        if claim.kind is Task.DATASET:
+            self.gather(files, jobs, claim)
+            return
         records = [record_of(entry, claim.models) for entry in self.seen[claim.id]]
         failed = sum(record["status"] == "failed" for record in records)
         with written(files.result(claim.id), str(claim.attempt)) as file:
@@ -116,6 +121,27 @@ class PlayedWorker:
             file.write(json.dumps({"model": f"{name}@{version}"}).encode() + b"\n")
         jobs.finish(claim, Status.SUCCEEDED, None, (1, 0, 1))
 
+    def gather(self, files: Files, jobs: Jobs, claim: Job) -> None:
+        """A file with `bad` in it makes no set; the same name twice is one set."""
+        name = self.orders[claim.id]["name"]
+        bad = {"row": 1, "name": "a", "error": {"code": "empty_input", "detail": "Nothing."}}
+        if b"bad" in self.seen[claim.id][0].data:
+            error = {"code": "bad_dataset", "detail": "1 of 1 rows cannot be used."}
+            error["errors"] = [bad["error"]]
+            line, status, counts = bad, Status.FAILED, (1, 1, 1)
+        else:
+            same = Shelf(files).page(claim.owner, name=name).sets
+            made = same[0].id if same else set_of(claim.id)
+            if not same:
+                about = {"name": name, "owner": claim.owner}
+                put_dataset(self.settings.state, made, **about)
+                report = files.dataset(made) / "refused.jsonl"
+                report.write_text((json.dumps(bad) + "\n") * 3)
+            error, line, status, counts = None, {"dataset": made}, Status.SUCCEEDED, (63, 3, 63)
+        with written(files.result(claim.id), "1") as file:
+            file.write(json.dumps(line).encode() + b"\n")
+        jobs.finish(claim, status, error, counts)
+
     def learn(self, files: Files, jobs: Jobs, claim: Job) -> None:
         """One epoch is told; a label says how it goes on."""
         jobs.tell(claim, [("metric", json.dumps(EPOCH))], 0, 1)
@@ -127,7 +153,7 @@ class PlayedWorker:
             jobs.finish(claim, Status.FAILED, error, (1, 0, 3))
             return
         order = self.orders[claim.id]
-        result = {"metrics": {"test": {"mae": 0.1}}, "baselines": {"mean": {"mae": 0.4}}}
+        result = {"metrics": {"test": {"mae": 0.1}}, "baselines": {"mean": {"test": {"mae": 0.4}}}}
         if claim.kind is Task.EVALUATE:
             result = {"model": order["model"], "metrics": {"mae": 0.1}, "worst": []}
         else:

@@ -92,7 +92,7 @@ def test_the_same_structure_twice_is_said(tmp_path: Path, perovskite: Structure)
     with Writer(tmp_path / "set") as writer:
         writer.add(perovskite, {})
         writer.add(perovskite, {})
-        assert "1 rows hold the same structure" in writer.close(ABOUT).notes[0]
+        assert "1 row holds the same structure" in writer.close(ABOUT).notes[0]
 
 
 def test_samples_are_those_of_their_rows(folder: Path, crystals: list[Structure]) -> None:
