@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.graphs.collate import Batch
+from models.graphs.radial import Band
+from models.networks import fused
 
 
 class GatedConvolution(nn.Module):
@@ -23,9 +25,15 @@ class GatedConvolution(nn.Module):
         self.sum_norm = nn.BatchNorm1d(width)
         _as_one_layer(self.site, self.neighbour, self.edge)
 
-    def forward(self, sites: Tensor, edges: Tensor, batch: Batch) -> Tensor:
+    def forward(self, sites: Tensor, edges: Tensor | Band, batch: Batch) -> Tensor:
         """New vectors of the sites.  # (sites, width)"""
-        mixed = self.edge(edges)  # (edges, 2 width)
+        if fused.fits(self, sites, edges):
+            return fused.convolved(self, sites, edges, batch)
+        return self.in_torch(sites, edges, batch)
+
+    def in_torch(self, sites: Tensor, edges: Tensor | Band, batch: Batch) -> Tensor:
+        """The same, on any device, in any precision."""
+        mixed = self.edge(dense(edges, self.edge))  # (edges, 2 width)
         mixed = mixed + self.neighbour(sites).index_select(0, batch.neighbour)
         mixed = mixed + spread(self.site(sites), batch)
         gate, core = self.gate_norm(mixed).chunk(2, dim=1)
@@ -47,11 +55,17 @@ class SharedConvolution(nn.Module):
         self.sum_norm = nn.BatchNorm1d(width)
         _as_one_layer(self.site, self.neighbour, self.edge)
 
-    def forward(self, sites: Tensor, edges: Tensor, batch: Batch) -> Tensor:
+    def forward(self, sites: Tensor, edges: Tensor | Band, batch: Batch) -> Tensor:
         """New vectors of the sites.  # (sites, width)"""
+        edges = dense(edges, self.edge)
         near = gather(sites.index_select(0, batch.neighbour), batch)
         mixed = self.neighbour(near) + self.edge(gather(edges, batch)) + self.site(sites)
         return F.softplus(self.sum_norm(mixed))
+
+
+def dense(edges: Tensor | Band, taken: nn.Linear) -> Tensor:
+    """All features of the edges.  # (edges, …)"""
+    return edges if isinstance(edges, Tensor) else edges.dense(taken.in_features)
 
 
 def spread(sites: Tensor, batch: Batch) -> Tensor:

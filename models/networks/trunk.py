@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from models.graphs.collate import Batch
 from models.graphs.elements import COLUMNS, table
-from models.graphs.radial import edge_width, expand
+from models.graphs.radial import Band, band, edge_width, expand
+from models.networks import fused
 from models.networks.convolution import GatedConvolution, SharedConvolution
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
@@ -40,6 +41,8 @@ class Trunk(nn.Module):
             layers.append(convolution(layers[-1], edges, batch))
         return layers
 
-    def edges(self, batch: Batch) -> Tensor:
+    def edges(self, batch: Batch) -> Tensor | Band:
         """What the edges tell.  # (edges, …)"""
+        if self.trunk_settings.convolution == "gated" and fused.at_home(batch.distance):
+            return band(batch.distance, self.trunk_settings)
         return expand(batch.distance, self.trunk_settings)
