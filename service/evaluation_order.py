@@ -7,19 +7,13 @@ from models.errors import InputError
 from models.properties import measured
 from models.settings.training import TrainingSettings
 from models.training.checks import LABELS
+from service.pointing import about, refused
 from service.problems import Problem, brief
 from service.schemas.evaluation import EvaluationRequest
 from service.schemas.training import TargetRequest, TrainingRequest
-from service.training_order import (
-    Known,
-    about,
-    column_of,
-    kept,
-    refused,
-)
-from service.training_order import (
-    ordered as training,
-)
+from service.training_order import Known, column_of
+from service.training_order import ordered as training
+from service.training_settings import kept
 from workers.contract import EvaluateOrder, TrainOrder
 
 BESIDE = ("adsorbate", "partners")  # columns that no property is in

@@ -1,30 +1,27 @@
 """From what a caller asks for to the complete order of a training; all that can be wrong is found here."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from models.card import Card
 from models.catalogue import Catalogue, check_name
 from models.datasets.manifest import Column, Manifest
-from models.errors import BadSetting, InputError, UnknownModel
-from models.families.kinds import KINDS
-from models.families.recipes import NOT_TUNED, Settings, resolved
+from models.errors import InputError, UnknownModel
 from models.properties import PROPERTIES, check_unit, default_unit, measured, property_name
-from models.settings.training import TrainingSettings
 from models.training.checks import check
 from service.near import near
-from service.problems import STATUS, Problem, brief
+from service.pointing import about, inner, pointed, refused
+from service.problems import brief
 from service.schemas.model import RESERVED
 from service.schemas.training import SplitRequest, TargetRequest, TrainingRequest
-from workers.contract import Range, SplitOrder, TargetOrder, TrainOrder, TuneOrder
+from service.training_settings import settings_of, tuned
+from workers.contract import SplitOrder, TargetOrder, TrainOrder, TuneOrder
 from workers.registering import answers_of
 
 FAMILY_OF = {"number": "crystal", "text": "crystal", "site": "site", "list": "bond"}
 LONGEST_NAME = 63
-PLACE = re.compile(r"(targets|target|split|settings|columns|seeds|rows|classes|devices)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +33,11 @@ class Known:
     catalogue: Catalogue
 
 
-@contextmanager
-def about(pointer: str) -> Iterator[None]:
-    """What is wrong in the block is wrong at this place of the body."""
-    try:
-        yield
-    except InputError as error:
-        raise pointed(error, pointer) from error
-
-
-def inner(error: InputError) -> str | None:
-    """The place of the body that an error tells, as a pointer."""
-    place = error.place or ""
-    return "/" + place.replace(".", "/") if PLACE.match(place) else None
-
-
-def pointed(error: InputError, pointer: str) -> Problem:
-    """The error as a problem that names the field."""
-    parts = error.as_dict() | {"pointer": pointer}
-    named = {key: parts[key] for key in ("expected", "got") if key in parts}
-    return Problem(
-        error.code,
-        error.detail,
-        hint=error.hint,
-        errors=[parts],
-        status=STATUS[type(error)],
-        **named,
-    )
-
-
-def refused(code: str, detail: str, pointer: str, hint: str | None = None, **more: str) -> Problem:
-    """A refusal of one field."""
-    item = {"code": code, "detail": detail, "pointer": pointer, **more}
-    return Problem(code, detail, hint=hint, errors=[item | ({"hint": hint} if hint else {})])
-
-
 def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> TrainOrder | TuneOrder:
     """The order, complete and checked; what is not `named` becomes no model. Raises: Problem."""
+    check_wanted(asked, known.manifest)
     of_classes = classifies(asked, known.manifest)
-    targets = tuple(
-        target_of(one, pointer, known.manifest, classifies=of_classes)
-        for one, pointer in zip(asked.wanted, pointers(asked), strict=True)
-    )
+    targets = targets_of(asked, known.manifest, classifies=of_classes)
     family = asked.family or family_of(asked, known.manifest)
     if family == "bond" and (len(targets) > 1 or of_classes):
         raise refused(
@@ -108,6 +68,21 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
     )
     foresee(asked, known, order)
     return order if asked.search is None else tuned(asked, order, start, classifies=of_classes)
+
+
+def check_wanted(asked: TrainingRequest, manifest: Manifest) -> None:
+    """Something has to be learned, and each column once. Raises: Problem."""
+    columns = [target.column for target in asked.wanted]
+    if not columns:
+        there = (
+            ", ".join(column.name for column in manifest.columns[:50]) or "none; it has no labels"
+        )
+        raise refused("missing_field", f"No target was named. The columns of {manifest.name} are: {there}.",
+                      "/target", expected=f"one of: {there}")  # fmt: skip
+    for place, column in enumerate(columns):
+        if column in columns[:place]:
+            raise refused("invalid_field", f"The column {brief(column, 60)!r} is named twice.",
+                          f"/targets/{place}/column")  # fmt: skip
 
 
 def foresee(asked: TrainingRequest, known: Known, order: TrainOrder) -> None:
@@ -151,6 +126,22 @@ def column_of(name: str, pointer: str, manifest: Manifest) -> Column:
         expected=f"one of: {', '.join(there[:50]) or 'none; it has no labels'}",
         got=brief(name, 60),
     )
+
+
+def targets_of(
+    asked: TrainingRequest, manifest: Manifest, *, classifies: bool
+) -> tuple[TargetOrder, ...]:
+    """All targets; no two are the same property. Raises: Problem."""
+    found = tuple(
+        target_of(one, pointer, manifest, classifies=classifies)
+        for one, pointer in zip(asked.wanted, pointers(asked), strict=True)
+    )
+    properties = [target.property for target in found]
+    for place, name in enumerate(properties):
+        if name in properties[:place]:
+            raise refused("invalid_field", f"Two targets are called {name!r}.",
+                          f"/targets/{place}/property", "Give each a `property` of its own.")  # fmt: skip
+    return found
 
 
 def target_of(
@@ -200,49 +191,6 @@ def start_of(asked: TrainingRequest, family: str, catalogue: Catalogue) -> Card 
     return card
 
 
-def settings_of(
-    asked: TrainingRequest, family: str, start: Card | None, *, classifies: bool
-) -> Settings:
-    """Complete settings; what a model was made with stays when going on from it. Raises: InputError."""
-    brought = kept(start) if start else {}
-    found = resolved(
-        family,
-        asked.recipe,
-        brought | asked.settings,
-        targets=len(asked.wanted),
-        classifies=classifies,
-    )
-    if start is not None and (found.input, found.network) != (start.input, start.network):
-        raise other_network(asked, start)
-    return found
-
-
-def kept(start: Card) -> dict[str, Any]:
-    """Settings of input and network that a model brings along."""
-    made = start.input.model_dump(mode="json") | start.network.model_dump(mode="json")
-    return {name: value for name, value in made.items() if name not in NOT_TUNED}
-
-
-def other_network(asked: TrainingRequest, start: Card) -> InputError:
-    """What to say when the network would not be the one to go on from."""
-    brought = kept(start)
-    for name, value in asked.settings.items():
-        if name in brought and brought[name] != value:
-            return BadSetting(
-                f"{name} is {brought[name]!r} in {start.id}, and stays so when going on from it.",
-                place=f"settings.{name}",
-                expected=repr(brought[name]),
-                got=repr(value)[:80],
-            )
-    return InputError(
-        f"{start.id} answers with {len(start.targets)} "
-        f"{'class' if start.classifies else 'number'}{'es' if start.classifies else 's'}; "
-        f"this training has {len(asked.wanted)} targets.",
-        place="targets",
-        hint="Going on from a model needs the same task and as many targets.",
-    )
-
-
 def split_of(asked: SplitRequest, manifest: Manifest) -> SplitOrder:
     """The split; a column called `split` is what `given` means. Raises: Problem."""
     column = asked.column
@@ -273,7 +221,9 @@ def name_of(
     asked: TrainingRequest, family: str, targets: tuple[TargetOrder, ...], known: Known
 ) -> str:
     """The model's name; one that exists must predict the same. Raises: Problem."""
-    name = asked.register_as or default_name(known.manifest.name, targets)
+    name = asked.register_as
+    if name is None:
+        name = default_name(known.manifest.name, targets)
     with about("/register_as"):
         check_name(name)
     if name in RESERVED:
@@ -301,42 +251,3 @@ def default_name(dataset: str, targets: tuple[TargetOrder, ...]) -> str:
     """Made of data set and targets: `perovskites-heat-of-formation`."""
     words = "-".join([dataset, *(target.property for target in targets)]).lower()
     return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:LONGEST_NAME].strip("-")
-
-
-def tuned(
-    asked: TrainingRequest, order: TrainOrder, start: Card | None, *, classifies: bool
-) -> TuneOrder:
-    """The same as a search; both ends of every range must be possible settings. Raises: Problem."""
-    assert asked.search is not None
-    space = {
-        name: range_of(asked, order.family, start, name, classifies=classifies)
-        for name in asked.search.space
-    }
-    return TuneOrder(train=order, space=space, trials=asked.search.trials, seed=asked.search.seed)
-
-
-def range_of(
-    asked: TrainingRequest, family: str, start: Card | None, name: str, *, classifies: bool
-) -> Range:
-    """Where to look for one setting. Raises: Problem."""
-    assert asked.search is not None
-    where, pointer = asked.search.space[name], f"/search/space/{brief(name, 60)}"
-    for value in where.choices or (where.low, where.high):
-        tried = asked.model_copy(update={"settings": asked.settings | {name: value}})
-        with about(pointer):
-            settings_of(tried, family, start, classifies=classifies)
-    kinds = setting_types(family, name)
-    if where.choices is None and not kinds & {int, float}:
-        raise refused("bad_setting", f"{name} is no number, so its choices have to be listed.", pointer,
-                      f'For example {{"{name}": [true, false]}}.')  # fmt: skip
-    return Range(**where.model_dump() | {"whole": where.choices is None and float not in kinds})
-
-
-def setting_types(family: str, name: str) -> set[type]:
-    """The types that a setting's value can have."""
-    kind = KINDS[family]
-    for part in (kind.input, kind.network, TrainingSettings):
-        if name in part.model_fields:
-            annotation = part.model_fields[name].annotation
-            return set(get_args(annotation)) or {annotation}
-    return set()

@@ -1,5 +1,6 @@
 """What pydantic finds wrong, as a problem."""
 
+import re
 from typing import Any
 
 from service.problems import Problem, brief
@@ -17,6 +18,7 @@ def invalid(found: Any) -> Problem:
     )
 
 
+NAMED = re.compile(r"dictionary or instance of \w+|dictionary")  # of our classes nobody knows
 CODE_OF = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
 
 
@@ -27,7 +29,7 @@ def error_item(one: Any) -> dict[str, Any]:
         where = where[1:]
     item: dict[str, Any] = {
         "code": CODE_OF.get(one["type"], "invalid_field"),
-        "detail": one["msg"],
+        "detail": NAMED.sub("object", one["msg"].removeprefix("Value error, ")),
         "pointer": "/" + "/".join(brief(part, 60) for part in where),
     }
     if one["type"] != "missing" and isinstance(one.get("input"), str | int | float | bool):

@@ -66,13 +66,16 @@ def _checked(part: type[Frozen], values: dict[str, Any]) -> BaseModel:
         return part.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"])) or ", ".join(values)
-        field = part.model_fields.get(name)
+        together = {name: value for name, value in values.items() if name not in NOT_TUNED}
+        names = [str(step) for step in first["loc"]] or list(together) or ["settings"]
+        wrong = repr(first["input"] if first["loc"] else together)[:80]
+        expected = first["msg"].removeprefix("Value error, ")
+        field = part.model_fields.get(names[0])
         raise BadSetting(
-            f"The setting {name} cannot be {first['input']!r}: {first['msg']}.",
-            place=f"settings.{name}",
-            expected=first["msg"],
-            got=repr(first["input"])[:80],
+            f"The setting {'.'.join(names)} cannot be {wrong}: {expected}.",
+            place=f"settings.{names[0]}",
+            expected=expected,
+            got=wrong,
             hint=field.description if field else None,
         ) from error
 

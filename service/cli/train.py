@@ -142,13 +142,18 @@ def ordered(view: "TrainingView") -> str:
 
 
 def figures(view: "TrainingView") -> str:
-    """A row a part and, below, a row a baseline; the figures of all as columns."""
+    """A row a part and, below, its spread over the seeds and the baselines; then what to know."""
     result = view.result or {}
     rows = {f"network, {part}": one for part, one in (result.get("metrics") or {}).items()}
-    for name, one in (result.get("baselines") or {}).items():
-        parts = one if one and all(isinstance(each, dict) for each in one.values()) else {"": one}
-        rows |= {f"{name}, {part}".strip(", "): each for part, each in parts.items()}
-    return table_of(rows)
+    if len(view.seeds) > 1:
+        for part, one in (result.get("spread") or {}).items():
+            rows[f"{len(view.seeds)} seeds, {part}"] = {
+                name: f"{cell(each['mean'])} ± {cell(each['std'])}" for name, each in one.items()
+            }
+    for name, parts in (result.get("baselines") or {}).items():
+        rows |= {f"{name}, {part}": each for part, each in parts.items()}
+    notes = "".join(f"\nnote: {note}" for note in result.get("notes") or ())
+    return table_of(rows) + notes
 
 
 def table_of(rows: dict[str, dict[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from service.cli import show
 if TYPE_CHECKING:
     from service.client import Client, Event
 
+TELLING = ("mae", "auc", "accuracy")  # of the figures, the one that tells most
 Tell = Callable[["Event"], None]
 
 
@@ -35,7 +36,7 @@ def watch(client: "Client", job: str, what: str, lines: TextIO) -> str:
 def shown(lines: TextIO) -> Iterator[Tell]:
     """What becomes of each event: it moves a bar on stderr, or is a line where nobody looks at one."""
     if not sys.stderr.isatty():
-        yield lambda event: print(line_of(event), file=lines, flush=True)
+        yield lines_on(lines)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -59,6 +60,19 @@ def shown(lines: TextIO) -> Iterator[Tell]:
         yield tell
 
 
+def lines_on(file: TextIO) -> Tell:
+    """A line an event; where epochs are told, mere counts are not."""
+    epochs = False
+
+    def tell(event: "Event") -> None:
+        nonlocal epochs
+        epochs = epochs or event.kind == "metric"
+        if event.kind != "progress" or not epochs:
+            print(line_of(event), file=file, flush=True)
+
+    return tell
+
+
 def line_of(event: "Event") -> str:
     """An event in words."""
     if event.kind == "metric" and "epoch" in event.data:
@@ -77,22 +91,15 @@ def epoch_of(data: "Mapping[str, Any]") -> str:
 def figures_of(data: "Mapping[str, Any]") -> str:
     """Loss, figures of the validation rows, learning rate, and the time that is left."""
     found = [f"loss {show.number(data['loss'])}"] if data.get("loss") is not None else []
-    for name, value in flat(data.get("figures") or {}):
-        found.append(f"{name} {show.number(value)}")
+    figures = data.get("figures") or {}
+    name = next((one for one in TELLING if one in figures), None)
+    if name:
+        found.append(f"val {name} {show.number(figures[name])}")
     if data.get("learning_rate") is not None:
         found.append(f"rate {data['learning_rate']:.2g}")
     if data.get("eta_s") is not None:
         found.append(f"{minutes(data['eta_s'])} left")
     return ", ".join(found)
-
-
-def flat(figures: "Mapping[str, Any]") -> Iterator[tuple[str, float]]:
-    """Figures, those of a part under its name: `val mae`."""
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            yield from ((f"{name} {inner}", each) for inner, each in flat(value))
-        elif isinstance(value, int | float):
-            yield name, value
 
 
 def minutes(seconds: float) -> str:

@@ -14,6 +14,7 @@ from service.house import House
 from service.idempotency import sane
 from service.jobs import owned, refuse
 from service.keys import Caller
+from service.pointing import about
 from service.prefer import Patience, patience
 from service.problems import Problem
 from service.reach import reaching
@@ -22,7 +23,7 @@ from service.routes.keys import needs_json
 from service.routes.predictions import IdempotencyKey, Prefer
 from service.schemas.job import JobStatus
 from service.schemas.training import TrainingPage, TrainingRequest, TrainingView
-from service.training_order import Known, about, ordered
+from service.training_order import Known, ordered
 from service.training_view import training_view
 from service.view import as_cursor, json, of_cursor
 from workers.contract import Queue, Task, TuneOrder

@@ -201,20 +201,22 @@ class TrainingRequest(BaseModel):
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:
-        if (self.target is None) == (self.targets is None):
+        if self.target is not None and self.targets is not None:
             raise ValueError("either `target` or `targets`")
         if self.seed is not None and self.seeds is not None:
             raise ValueError("either `seed` or `seeds`")
         if self.seeds and (min(self.seeds) < 0 or max(self.seeds) >= 2**32):
             raise ValueError("seeds are whole numbers from 0 to 4294967295")
-        if self.seeds and len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("each of the `seeds` once")
+        for name in ("seeds", "classes"):
+            given = getattr(self, name) or []
+            if len(set(given)) < len(given):
+                raise ValueError(f"each of the `{name}` once")
         return self
 
     @property
     def wanted(self) -> list[TargetRequest]:
         """The targets, in whichever field they came."""
-        return self.targets or [self.target]  # type: ignore[list-item]
+        return self.targets or ([self.target] if self.target else [])
 
 
 class TargetView(BaseModel):

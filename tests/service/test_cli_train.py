@@ -35,9 +35,9 @@ def test_a_training_ends_with_a_table_and_the_way_to_predict(desk: Any) -> None:
     done = run("train", SET, "--target", "band_gap")
     assert done.exit_code == 0, done.output
     assert re.search(r"network, test +0\.1000", done.stdout)
-    assert re.search(r"mean +0\.4000", done.stdout)
+    assert re.search(r"mean, test +0\.4000", done.stdout)
     assert "matprop predict FILE --model hard-things-band-gap" in done.stdout
-    assert "epoch 1/3: loss 0.5000, mae 0.2000, rate 0.001, 0:02 left" in done.stderr
+    assert "epoch 1/3: loss 0.5000, val mae 0.2000, rate 0.001, 0:02 left" in done.stderr
 
 
 def test_every_option_reaches_the_order(desk: Any, tmp_path: Path) -> None:
@@ -113,7 +113,13 @@ def test_a_learning_curve_is_a_table() -> None:
 
 
 def test_an_event_is_told_in_words() -> None:
-    metric = {"seed": 1, "epoch": 2, "epochs": 9, "loss": 0.5, "figures": {"val": {"mae": 0.25}}}
+    metric = {
+        "seed": 1,
+        "epoch": 2,
+        "epochs": 9,
+        "loss": 0.5,
+        "figures": {"rmse": 0.5, "mae": 0.25},
+    }
     assert line_of(Event("1", "metric", metric)) == "seed 1, epoch 2/9: loss 0.5000, val mae 0.2500"
     assert line_of(Event("1", "log", {"text": "30 rows"})) == "30 rows"
     assert line_of(Event("1", "status", {"status": "running", "attempt": 1})) == "running"

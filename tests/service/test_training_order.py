@@ -112,7 +112,16 @@ def test_a_search_has_choices_and_ranges(known: Known) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({}, "invalid_field", "/"),
+    ({}, "missing_field", "/target"),
+    ({"targets": ["band_gap", "band_gap"]}, "invalid_field", "/targets/1/column"),
+    (
+        {"targets": ["band_gap", {"column": "hardness", "property": "band_gap"}]},
+        "invalid_field",
+        "/targets/1/property",
+    ),
+    ({"target": "band_gap", "settings": {"edge_start": 9}}, "bad_setting", "/settings/edge_start"),
+    ({"target": "is_metal", "classes": ["x", "x"]}, "invalid_field", "/"),
+    ({"target": "band_gap", "register_as": ""}, "invalid_input", "/register_as"),
     ({"target": "band_gap", "targets": ["hardness"]}, "invalid_field", "/"),
     ({"target": "band_gap", "seed": 1, "seeds": [1]}, "invalid_field", "/"),
     ({"target": "band_gap", "seeds": [1, 1]}, "invalid_field", "/"),

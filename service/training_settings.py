@@ -1,0 +1,95 @@
+"""Complete settings of a training, and where a search may look for better ones."""
+
+from typing import Any, get_args
+
+from models.card import Card
+from models.errors import BadSetting, InputError
+from models.families.kinds import KINDS
+from models.families.recipes import NOT_TUNED, Settings, resolved
+from models.settings.training import TrainingSettings
+from service.pointing import about, refused
+from service.problems import brief
+from service.schemas.training import TrainingRequest
+from workers.contract import Range, TrainOrder, TuneOrder
+
+
+def settings_of(
+    asked: TrainingRequest, family: str, start: Card | None, *, classifies: bool
+) -> Settings:
+    """Complete settings; what a model was made with stays when going on from it. Raises: InputError."""
+    brought = kept(start) if start else {}
+    found = resolved(
+        family,
+        asked.recipe,
+        brought | asked.settings,
+        targets=len(asked.wanted),
+        classifies=classifies,
+    )
+    if start is not None and (found.input, found.network) != (start.input, start.network):
+        raise other_network(asked, start)
+    return found
+
+
+def kept(start: Card) -> dict[str, Any]:
+    """Settings of input and network that a model brings along."""
+    made = start.input.model_dump(mode="json") | start.network.model_dump(mode="json")
+    return {name: value for name, value in made.items() if name not in NOT_TUNED}
+
+
+def other_network(asked: TrainingRequest, start: Card) -> InputError:
+    """What to say when the network would not be the one to go on from."""
+    brought = kept(start)
+    for name, value in asked.settings.items():
+        if name in brought and brought[name] != value:
+            return BadSetting(
+                f"{name} is {brought[name]!r} in {start.id}, and stays so when going on from it.",
+                place=f"settings.{name}",
+                expected=repr(brought[name]),
+                got=repr(value)[:80],
+            )
+    return InputError(
+        f"{start.id} answers with {len(start.targets)} "
+        f"{'class' if start.classifies else 'number'}{'es' if start.classifies else 's'}; "
+        f"this training has {len(asked.wanted)} targets.",
+        place="targets",
+        hint="Going on from a model needs the same task and as many targets.",
+    )
+
+
+def tuned(
+    asked: TrainingRequest, order: TrainOrder, start: Card | None, *, classifies: bool
+) -> TuneOrder:
+    """The same as a search; both ends of every range must be possible settings. Raises: Problem."""
+    assert asked.search is not None
+    space = {
+        name: range_of(asked, order.family, start, name, classifies=classifies)
+        for name in asked.search.space
+    }
+    return TuneOrder(train=order, space=space, trials=asked.search.trials, seed=asked.search.seed)
+
+
+def range_of(
+    asked: TrainingRequest, family: str, start: Card | None, name: str, *, classifies: bool
+) -> Range:
+    """Where to look for one setting. Raises: Problem."""
+    assert asked.search is not None
+    where, pointer = asked.search.space[name], f"/search/space/{brief(name, 60)}"
+    for value in where.choices or (where.low, where.high):
+        tried = asked.model_copy(update={"settings": asked.settings | {name: value}})
+        with about(pointer):
+            settings_of(tried, family, start, classifies=classifies)
+    kinds = setting_types(family, name)
+    if where.choices is None and not kinds & {int, float}:
+        raise refused("bad_setting", f"{name} is no number, so its choices have to be listed.", pointer,
+                      f'For example {{"{name}": [true, false]}}.')  # fmt: skip
+    return Range(**where.model_dump() | {"whole": where.choices is None and float not in kinds})
+
+
+def setting_types(family: str, name: str) -> set[type]:
+    """The types that a setting's value can have."""
+    kind = KINDS[family]
+    for part in (kind.input, kind.network, TrainingSettings):
+        if name in part.model_fields:
+            annotation = part.model_fields[name].annotation
+            return set(get_args(annotation)) or {annotation}
+    return set()
