@@ -18,7 +18,7 @@ NEAREST, FARTHEST = (
     5.0,
 )  # Å; nearer is no structure, farther a pair has no empty space around it
 LOWEST = 2 ** (1 / 6)  # Å, where the energy is -1
-NAMES = ("distance", "energy")
+NAMES = ("dimer_distance", "dimer_energy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def labelled(wanted: Sheets, at: int) -> tuple[Structure, dict[str, float]]:
             total = energy(structure)
         except NotConverged:
             continue
-        return structure, {"energy": total, "energy_per_atom": total / len(structure.numbers)}
+        return structure, {"energy": total, "sheet_energy": total / len(structure.numbers)}
     raise NotConverged(f"The energy of sheet {at} could not be computed.", hint="Shake it less.")
 
 

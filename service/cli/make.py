@@ -38,7 +38,7 @@ def dimers(
     ] = "distance",
     seed: Seed = 0,
 ) -> None:
-    """Pairs of hydrogen atoms in a box of 10 Å: columns `distance` (Å) and `energy` (Lennard-Jones, ε)."""
+    """Pairs of hydrogen atoms in a box of 10 Å: columns `dimer_distance` (Å) and `dimer_energy` (Lennard-Jones, ε)."""
     options: dict[str, object] = {
         "dimensions": dimensions,
         "shortest": shortest,
@@ -69,7 +69,7 @@ def sheets(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Shaken sheets of graphene and boron nitride: columns `energy` and `energy_per_atom` (eV, GFN1-xTB)."""
+    """Shaken sheets of graphene and boron nitride: columns `energy` and, an atom, `sheet_energy` (eV, GFN1-xTB)."""
     options: dict[str, object] = {"columns": columns, "rows": rows, "displacement": displacement}
     options |= {"kinds": kinds, "defects": defects, "processes": processes or processors()}
     _run("sheets", {"count": count, "out": out, "seed": seed, **options})

@@ -100,7 +100,7 @@ def test_the_energy_of_graphene_is_lowest_at_rest() -> None:
     )
 
     assert energies["energy"] > rest
-    assert energies["energy_per_atom"] == energies["energy"] / len(structure.numbers)
+    assert energies["sheet_energy"] == energies["energy"] / len(structure.numbers)
 
 
 def test_extended_xyz_is_read_back_by_the_parser(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_extended_xyz_is_read_back_by_the_parser(tmp_path: Path) -> None:
         assert isinstance(read, Structure)
         assert np.allclose(read.fractional, structure.fractional, atol=1e-8)
         gap = np.linalg.norm((read.fractional[0] - read.fractional[1]) * 10)
-        assert gap == pytest.approx(labels["distance"])
+        assert gap == pytest.approx(labels["dimer_distance"])
 
 
 def test_rows_are_written_as_jsonl_and_parquet_alike(tmp_path: Path) -> None:
