@@ -56,12 +56,18 @@ def _older(folder: Path, before: float) -> Iterator[Path]:
             continue  # somebody else removed it
 
 
+def _job_of(path: Path) -> str | None:
+    """The job that a file, or the folder around it, is named after."""
+    stems = (path.stem, *(folder.stem for folder in path.parents))
+    return next((stem for stem in stems if JOB.fullmatch(stem)), None)
+
+
 def _wanted(jobs: Jobs, paths: list[Path]) -> list[bool]:
     """Whether a record stands behind each; a temporary file has none."""
     try:
         with jobs.redis.pipeline(transaction=False) as pipe:
             for path in paths:
-                pipe.exists(f"mp:job:{path.stem}" if JOB.fullmatch(path.stem) else "mp:no-job")
+                pipe.exists(f"mp:job:{_job_of(path) or 'none'}")
             return [bool(found) for found in pipe.execute()]
     except RedisError as error:
         raise away(error) from error
