@@ -14,7 +14,7 @@ from models.training.dataset import Rows, Values
 from models.training.judging import Judged
 from models.training.normaliser import fit
 from models.training.parts import PARTS, chosen
-from models.training.source import RANKS, Source
+from models.training.source import Source
 
 NEAREST = 12
 FOREST_PIXELS, JUDGED_PIXELS = 8_000_000, 100_000_000  # of all images together
@@ -174,9 +174,10 @@ def _nearest(graph: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
 
 def initial_distances(source: Source) -> Values:
     """The distances of the adsorbate's atom to its nearest candidates before anything has relaxed.  # (rows, ranks)"""
-    found = np.full((len(source.rows), RANKS), np.nan)
+    assert source.data.distances is not None
+    found = np.full(source.data.distances.shape, np.nan)
     for at, sample in enumerate(source.data.samples):
-        nearest = np.sort(sample.initial)[:RANKS]
+        nearest = np.sort(sample.initial)[: found.shape[1]]
         found[at, : len(nearest)] = nearest
     return found
 

@@ -23,6 +23,6 @@ def read(path: Path) -> dict[str, Any] | None:
     """The state that was written last; none when there is none that can be read."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+    except (OSError, EOFError, RuntimeError, LookupError, ValueError, pickle.UnpicklingError):
         return None  # what it holds can be computed again
     return state

@@ -1,0 +1,236 @@
+"""The program that a worker runs, as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.checkpoint import load_network
+from models.errors import BadSetting
+from models.settings.network import NetworkSettings, SiteNetworkSettings
+from models.settings.training import TrainingSettings
+from models.training.course import Work, learn
+from models.training.judge import judge
+from models.training.parts import chosen
+from models.training.plan import Plan
+from models.training.reports import Reports
+
+Ordered = Callable[..., Path]
+TARGET = {"column": "energy", "property": "formation-energy-per-atom", "unit": "eV/atom"}
+NETWORK = NetworkSettings(convolutions=1, width=8, hidden_width=8).model_dump(mode="json")
+TRAINING = TrainingSettings(epochs=4, batch_size=8).model_dump(mode="json")
+LONG = {"epochs": 100_000}
+
+
+def started(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "models.training.program", str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def run(folder: Path) -> dict[str, Any]:
+    """Its result, from a training in this process."""
+    learn(Work.of(folder), lambda: False)
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return found
+
+
+def ended(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
+    """The result that a process has left."""
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return found
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "metric"]
+
+
+def wait_for_epochs(folder: Path, process: subprocess.Popen[str], count: int) -> None:
+    """Read the reports until so many epochs are over."""
+    while process.poll() is None:
+        if (folder / "reports.jsonl").exists() and len(metrics_so_far(folder)) >= count:
+            return
+    raise AssertionError(process.communicate())
+
+
+def metrics_so_far(folder: Path) -> list[str]:
+    text = (folder / "reports.jsonl").read_text()
+    return [line for line in text.split("\n")[:-1] if '"metric"' in line]
+
+
+def test_a_training_leaves_its_result_and_a_model_that_opens(ordered: Ordered) -> None:
+    folder = ordered(seeds=[0, 1])
+
+    result = run(folder)
+
+    card, _ = load_network(folder / "model")
+    assert card.metrics == result["metrics"]
+    assert card.baselines["mean"] == result["baselines"]["mean"]["test"]
+    assert card.training is not None
+    assert card.training.seeds == (0, 1)
+    assert result["spread"]["test"]["mae"]["std"] > 0
+    assert [line["seed"] for line in metrics(folder)] == [0] * 4 + [1] * 4
+    assert metrics(folder)[-1]["eta_s"] == 0
+
+
+def test_a_training_killed_at_any_epoch_ends_as_an_unbroken_one(ordered: Ordered) -> None:
+    settings = {"epochs": 300, "patience": None}
+    unbroken, broken = (
+        ordered(name, network=NETWORK | {"width": 16}, training=TRAINING | settings)
+        for name in ("one", "other")
+    )
+    wanted = run(unbroken)
+    for epochs in (1, 120, 260):
+        process = started(broken)
+        wait_for_epochs(broken, process, epochs)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+    found = ended(started(broken), broken)
+
+    assert found["metrics"] == wanted["metrics"]
+    assert found["curves"][0]["points"][-1] == wanted["curves"][0]["points"][-1]
+
+
+def test_one_who_is_told_to_end_keeps_the_best_so_far(ordered: Ordered) -> None:
+    folder = ordered(training=TRAINING | LONG)
+    process = started(folder)
+    wait_for_epochs(folder, process, 3)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process, folder)["stopped"]
+    card, _ = load_network(folder / "model")
+    assert any("stopped" in note for note in card.notes)
+
+
+def test_two_processes_learn_what_one_does(ordered: Ordered) -> None:
+    one, folder = run(ordered("one")), ordered("two", devices=2)
+
+    two = ended(started(folder), folder)
+
+    for part, figures in one["metrics"].items():
+        assert two["metrics"][part] == pytest.approx(figures, rel=1e-3, abs=1e-3)
+    losses = [each["curves"][0]["points"][-1]["loss"] for each in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_two_processes_stop_together(ordered: Ordered) -> None:
+    folder = ordered(training=TRAINING | LONG, devices=2)
+    process = started(folder)
+    wait_for_epochs(folder, process, 2)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process, folder)["stopped"]
+
+
+def test_a_training_that_diverges_says_so(ordered: Ordered) -> None:
+    wild = {"optimiser": "sgd", "loss": "squared", "learning_rate": 10, "clip": 1e30, "warm_up": 0}
+    folder = ordered(training=TRAINING | wild | {"epochs": 50, "schedule": "constant"})
+
+    output, _ = (process := started(folder)).communicate(timeout=100)
+
+    error = json.loads(output.splitlines()[-1])
+    assert process.returncode == 1
+    assert error["code"] == "diverged"
+    assert "learning_rate" in error["hint"]
+    assert not (folder / "model").exists()
+
+
+def test_sites_are_learned_and_held_against_their_elements(ordered: Ordered) -> None:
+    target = {"column": "charge", "property": "ddec-charge", "unit": "e"}
+    network = SiteNetworkSettings(convolutions=1, width=8, site_width=8)
+
+    result = run(ordered(family="site", targets=[target], network=network.model_dump(mode="json")))
+
+    assert set(result["baselines"]) == {"mean", "element average", "mlp"}
+    assert result["baselines"]["element average"]["train"]["mae"] < 1e-6
+    assert result["elements"]
+
+
+def test_classes_are_learned_from_words(ordered: Ordered) -> None:
+    network = NETWORK | {"task": "classification", "outputs": 2}
+    target = {"column": "word", "property": "metal-probability", "unit": "probability"}
+    folder = ordered(targets=[target], network=network)
+
+    result = run(folder)
+
+    assert set(result["metrics"]["test"]) == {"auc", "accuracy"}
+    assert load_network(folder / "model")[0].classes == ("no", "yes")
+
+
+def test_several_targets_have_figures_of_their_own(ordered: Ordered) -> None:
+    gap = {"column": "gap", "property": "band-gap", "unit": "eV"}
+    folder = ordered(targets=[TARGET, gap], network=NETWORK | {"outputs": 2})
+
+    result = run(folder)
+
+    assert {"mae:formation-energy-per-atom", "mae:band-gap"} <= set(result["metrics"]["train"])
+
+
+def test_a_model_can_be_gone_on_from(ordered: Ordered) -> None:
+    first = ordered("first")
+    run(first)
+    second = ordered(
+        "second", training=TRAINING | {"learning_rate": 1e-9}, start_from=str(first / "model")
+    )
+
+    found, wanted = run(second), json.loads((first / "result.json").read_text())
+
+    # Its weights hardly move: only BatchNorm's figures are taken anew.
+    assert found["metrics"]["test"]["mae"] == pytest.approx(
+        wanted["metrics"]["test"]["mae"], rel=0.2
+    )
+    assert load_network(second / "model")[0].training.start_from == "little-energy@1"  # type: ignore[union-attr]
+
+
+def test_a_model_with_another_network_cannot_be_gone_on_from(ordered: Ordered) -> None:
+    first = ordered("first")
+    run(first)
+    other = ordered("other", network=NETWORK | {"width": 12}, start_from=str(first / "model"))
+
+    with pytest.raises(BadSetting) as error:
+        run(other)
+
+    assert "taken over" in str(error.value.hint)
+
+
+def test_a_model_is_judged_by_a_data_set(ordered: Ordered, stored: Path) -> None:
+    folder = ordered()
+    trained = run(folder)
+    told = {"dataset": str(stored), "model": str(folder / "model"), "device": "cpu"}
+    told["columns"] = {TARGET["property"]: "energy"}  # type: ignore[assignment]
+
+    result = judge(told, Reports(None)).result()
+
+    sizes = trained["rows"]
+    mean = sum(trained["metrics"][part]["mae"] * sizes[part] for part in sizes) / 40
+    assert result["metrics"]["mae"] == pytest.approx(mean, rel=1e-3)
+    assert len(result["worst"]) == 10
+    assert len(result["parity"]["lines"]) == result["n"] == 40
+    assert "trained on this very data set" in result["warnings"][0]
+
+
+def test_a_learning_curve_takes_growing_parts_of_the_same_rows() -> None:
+    assert set(chosen(range(100), 10, 1)) < set(chosen(range(100), 30, 1))
+    assert chosen(range(100), 10, 1) != chosen(range(100), 10, 2)
+
+
+def test_an_order_is_read_whatever_else_is_in_it() -> None:
+    parts = {"input": {}, "network": {}, "training": {}, "dataset": "set_1", "trial": 3}
+
+    plan = Plan.model_validate({"family": "crystal", "targets": [TARGET], **parts})
+
+    assert plan.targets[0].column == "energy"
