@@ -118,6 +118,7 @@ def test_a_sweep_removes_what_no_job_stands_behind(jobs, tmp_path):
         old(files.upload(here)),
         old(files.result(here)),
         old(files.models() / "m" / "card.json"),
+        old(tmp_path / "scratch" / f"{here}.1" / "set" / "refused.jsonl"),
     ]
     fresh = files.upload(new_id("job"))
     fresh.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +128,16 @@ def test_a_sweep_removes_what_no_job_stands_behind(jobs, tmp_path):
     assert sweep(files, jobs) == 3
     assert all(path.exists() for path in (*kept, fresh))
     assert not any(path.exists() for path in left)
+
+
+def test_a_sweep_removes_folders_of_trainings_that_are_gone(jobs, tmp_path):
+    files, known, gone = Files(tmp_path), new_id("job"), new_id("job")
+    jobs.submit(NewJob(id=known, kind=Task.TRAIN, order="{}"))
+    for job in (known, gone):
+        files.trial(job, 0).mkdir(parents=True)
+        os.utime(files.training(job), (1, 1))
+    assert sweep(files, jobs) == 1
+    assert [path.name for path in files.trainings().iterdir()] == [known]
 
 
 def test_the_chores_remove_the_files_of_jobs_whose_time_is_over(jobs, settings, redis):
