@@ -42,6 +42,7 @@ class Tuner:
             {**trial.as_dict(), "settings": sampling.tried(trial.folder)} for trial in ended
         ]
         result = {**best.result, "best": best.number, "trials": table}
+        hold.got_to((hold.claim.done, hold.claim.failed, hold.claim.total))  # as in a training
         write_result(self.files, hold.claim, result, best.folder / MODEL, order.train.register_as)
         return Outcome(Status.SUCCEEDED, afterwards=after_trials(hold, self.files))
 

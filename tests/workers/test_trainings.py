@@ -5,8 +5,11 @@ import logging
 import pytest
 
 from tests.workers.training_desk import VALUE_OF_8, Desk
+from workers import limited
 from workers.contract import TargetOrder, Task
+from workers.following import NICENESS, Program
 from workers.jobs import Status
+from workers.limited import Bounds
 from workers.owning import Hold
 
 
@@ -157,3 +160,18 @@ def test_a_purged_training_leaves_no_folder(desk):
     assert desk.files.training(job.id).exists()
     desk.files.remove(job.id)
     assert not desk.files.training(job.id).exists()
+
+
+def test_memory_is_bounded_on_a_cpu_and_files_that_are_mapped_do_not_count(settings):
+    bounds = [
+        Program.of(settings.model_copy(update={"device": device}), "m").bounds
+        for device in ("cpu", "cuda:0")
+    ]
+    assert [one.limits().get("RLIMIT_DATA") for one in bounds] == [16_000_000_000, None]
+    assert not any("RLIMIT_AS" in one.limits() for one in bounds)
+
+
+def test_a_program_gives_way_to_predictions():
+    code = "import os; print(os.nice(0), os.sched_getscheduler(0) == os.SCHED_BATCH)"
+    ended = limited.run("timeit", ["-n1", "-r1", code], Bounds(niceness=NICENESS))
+    assert ended.output.splitlines()[0] == f"{NICENESS} True"
