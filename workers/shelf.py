@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from models.datasets.manifest import Manifest
 from models.errors import UnknownDataset
 from workers.files import Files
 from workers.ids import SET
+
+TICK_NS = 100_000_000  # two changes within one tick of the file system's clock look like one
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Shelf:
             stamp = home.stat().st_mtime_ns
         except FileNotFoundError:
             return {}
-        if stamp != self._stamp:
+        if stamp != self._stamp or time.time_ns() - stamp < TICK_NS:
             names = sorted((one.name for one in home.iterdir() if SET.fullmatch(one.name)), reverse=True)  # fmt: skip
             read = ((name, self._known.get(name) or _manifest(home / name)) for name in names)
             self._known = {name: manifest for name, manifest in read if manifest is not None}

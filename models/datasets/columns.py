@@ -85,7 +85,8 @@ def _one(name: str, value: Cell, kind: str) -> Label:
     if isinstance(value, bytes):
         raise _wrong(name, f"one {kind}", f"a list of {len(value) // 8}")
     if kind == "text":
-        return f"{value:g}" if isinstance(value, float) else value
+        whole = isinstance(value, float) and value.is_integer()
+        return str(int(value) if whole and value is not None else value)
     number = as_number(value) if isinstance(value, str) else value
     if number is None or not np.isfinite(number):
         raise _wrong(name, "a finite number", str(value)[:40])

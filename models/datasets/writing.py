@@ -62,7 +62,7 @@ class Writer:
         self._numbers = self._growing("numbers.npy", "|u1")
         self._first = array("q", [0])
         self._elements: Counter[int] = Counter()
-        self._seen: set[str] = set()
+        self._seen: set[int] = set()
         self._columns = [self._begun(place, plan) for place, plan in enumerate(columns)]
         self._report = self._open.enter_context((folder / "refused.jsonl").open("wb"))
 
@@ -84,7 +84,7 @@ class Writer:
         self._numbers.add(structure.numbers)
         self._first.append(self._first[-1] + len(structure.numbers))
         self._elements.update(set(structure.numbers.tolist()))
-        digest = structure.digest()
+        digest = int(structure.digest()[:16], 16)
         self.duplicates += digest in self._seen
         self._seen.add(digest)
         for column in self._columns:
@@ -104,10 +104,7 @@ class Writer:
         sizes = first[1:] - first[:-1]
         self._list(sizes)
         columns = tuple(column.close(self.folder, sizes) for column in self._columns)
-        notes = about.notes
-        if self.duplicates:
-            said = "row holds" if self.duplicates == 1 else "rows hold"
-            notes += (f"{self.duplicates:,} {said} the same structure as a row before.",)
+        notes = (*about.notes, *self._repeated())
         manifest = Manifest(
             id=about.id,
             name=about.name,
@@ -128,6 +125,15 @@ class Writer:
         for path in self.folder.rglob("*"):
             _settle(path)
         return manifest
+
+    def _repeated(self) -> Iterator[str]:
+        """What the set has more than once."""
+        if self.duplicates:
+            said = "row holds" if self.duplicates == 1 else "rows hold"
+            yield f"{self.duplicates:,} {said} the same structure as a row before."
+        again = len(self.names) - len(set(self.names))
+        if again:
+            yield f"{again:,} {'row has' if again == 1 else 'rows have'} the id of a row before."
 
     def _growing(self, name: str, kind: str, shape: tuple[int, ...] = ()) -> "GrowingArray":
         return self._open.enter_context(GrowingArray(self.folder / name, kind, shape))

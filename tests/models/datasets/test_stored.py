@@ -92,7 +92,9 @@ def test_the_same_structure_twice_is_said(tmp_path: Path, perovskite: Structure)
     with Writer(tmp_path / "set") as writer:
         writer.add(perovskite, {})
         writer.add(perovskite, {})
-        assert "1 row holds the same structure" in writer.close(ABOUT).notes[0]
+        structures, ids = writer.close(ABOUT).notes
+    assert "1 row holds the same structure" in structures
+    assert "1 row has the id" in ids
 
 
 def test_samples_are_those_of_their_rows(folder: Path, crystals: list[Structure]) -> None:
