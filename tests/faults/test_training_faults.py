@@ -78,3 +78,21 @@ def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_r
         f"mine@{number + 1}" for number in range(len(plant.submitted))
     )
     assert {plant.jobs.get(job).status for job in plant.submitted} == {Status.SUCCEEDED}
+
+
+def test_a_worker_told_to_stop_gives_its_training_back_and_another_goes_on(plant):
+    plant.app, plant.queue = "tests.faults.training_worker", "train"
+    first = plant.start_worker(children=1)
+    plant.wait_for_workers(1)
+    job = submitted(plant)
+    wait_until(lambda: plant.jobs.get(job).done > 5, "some epochs")
+    first.send_signal(signal.SIGTERM)
+    first.wait()
+    given_back = plant.jobs.get(job)
+    assert (given_back.status, given_back.done > 5) == (Status.QUEUED, True)
+    plant.start_worker(children=1)
+    plant.wait_for_all()
+    ended = plant.jobs.get(job)
+    assert (ended.status, ended.attempt) == (Status.SUCCEEDED, 2)
+    result = json.loads(Files(plant.settings.state).result(job).read_text())
+    assert result["metrics"]["val"]["value"] == UNBROKEN
