@@ -13,12 +13,10 @@ from models.training import judging
 from models.training.dataset import Rows, Values
 from models.training.judging import Judged
 from models.training.normaliser import fit
-from models.training.parts import PARTS, chosen
+from models.training.parts import PARTS
 from models.training.source import Source
 
 NEAREST = 12
-FOREST_PIXELS, JUDGED_PIXELS = 8_000_000, 100_000_000  # of all images together
-FEWEST_TREES = 20  # rows that are worth a forest
 MLP_STEPS, MLP_SITES = (
     3_000,
     512,
@@ -124,11 +122,10 @@ def neighbours_mlp(source: Source, train: Rows) -> Values:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     with torch.inference_mode():
-        parts = [
-            network(*each)
-            for each in zip(*(x.split(65_536) for x in (numbers, near, distance)), strict=True)
-        ]
-    return np.asarray(normaliser.values(torch.cat(parts)).double().numpy())
+        cuts = [torch.split(each, 65_536) for each in (numbers, near, distance)]
+        parts = [network(*each) for each in zip(*cuts, strict=True)]
+    told: Values = normaliser.values(torch.cat(parts)).double().numpy()
+    return told
 
 
 class Perceptron(nn.Module):
@@ -175,9 +172,9 @@ def _nearest(graph: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
 def initial_distances(source: Source) -> Values:
     """The distances of the adsorbate's atom to its nearest candidates before anything has relaxed.  # (rows, ranks)"""
     assert source.data.distances is not None
-    found = np.full(source.data.distances.shape, np.nan)
+    found = np.full_like(source.data.distances, np.nan)
     for at, sample in enumerate(source.data.samples):
-        nearest = np.sort(sample.initial)[: found.shape[1]]
+        nearest = np.sort(sample.initial)[: len(found[at])]
         found[at, : len(nearest)] = nearest
     return found
 
@@ -201,25 +198,14 @@ def _slab(sample: Any) -> str:
 
 
 def _forest(source: Source, train: Rows) -> Iterator[tuple[str, Values]]:
-    """On raw pixels, of as many rows as take half a minute; the training rows are not judged."""
+    """On raw pixels, of as many rows as do not take long."""
     try:
-        from models.images.forest import forest, images
-    except ImportError:  # its library is not there
+        import sklearn as _  # noqa: F401 - an extra
+    except ImportError:
         return
-    samples, labels = source.data.samples, source.data.labels.values
-    known = [row for row in train.tolist() if np.isfinite(labels[row]).all()]
-    pixels = samples[0].pixels ** samples[0].dimensions
-    taught = chosen(known, FOREST_PIXELS // pixels, 0)
-    judged = np.concatenate([source.parts.val, source.parts.test])
-    if len(taught) < FEWEST_TREES or not 0 < len(judged) * pixels <= JUDGED_PIXELS:
-        return
-    values = labels[taught] if labels.shape[1] > 1 else labels[taught, 0]
-    told = forest(
-        images([samples[row] for row in taught]), values, images([samples[row] for row in judged])
-    )
-    found = np.full(labels.shape, np.nan)
-    found[judged] = told.reshape(len(judged), -1)
-    yield f"random forest, {len(taught)} rows", found
+    from models.images.forest import forest
+
+    yield "random forest", forest(source.data, train)
 
 
 def _numbers(source: Source) -> NDArray[np.uint8]:

@@ -167,6 +167,7 @@ def _outcome(
     notes = ["It was stopped before its end: these are the best weights until then."] * stopped
     if source.refused:
         notes.append(f"{len(source.refused)} labelled rows could not be read and were left out.")
+    notes += source.notes
     start = _card(work.start_from).id if work.start_from else None
     return Outcome(
         plan, source, work.name, simple, ended, kept.normaliser,

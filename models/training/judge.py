@@ -187,8 +187,7 @@ def _told(
                 unpredicted[int(source.rows[row])] = answer.error.as_dict()
         reports.progress(rows[-1] + 1, total)
     if not told:
-        first: ModelError = ModelError.from_dict(next(iter(unpredicted.values())))  # type: ignore[assignment]
-        raise first
+        raise ModelError.from_dict(next(iter(unpredicted.values())))
     return told, unpredicted
 
 

@@ -76,7 +76,8 @@ def _of_targets(learned: Values, settings: "TrainingSettings") -> NDArray[np.flo
     """A target with few labels weighs as much as one with many.  # (targets,)"""
     counts = np.maximum(1, np.isfinite(learned).sum(0))
     wanted = np.array(settings.target_weights or [1.0] * len(counts))
-    return wanted / wanted.mean() * counts.mean() / counts
+    weights: Values = wanted / wanted.mean() * counts.mean() / counts
+    return weights
 
 
 def _of_classes(

@@ -30,7 +30,7 @@ class Processes:
         flat = [grad.reshape(-1) for grad in grads]
         everything = torch.cat([*flat, flat[0].new_tensor(figures)])
         distributed.all_reduce(everything)
-        parts = everything.split([*(len(each) for each in flat), len(figures)])
+        parts = torch.split(everything, [*(len(each) for each in flat), len(figures)])
         for grad, part in zip(grads, parts, strict=False):
             grad.copy_(part.view_as(grad))
         return [float(each) for each in parts[-1]]
@@ -64,13 +64,13 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
         axes = [at for at in range(input.dim()) if at != 1]
         shape = [-1 if at == 1 else 1 for at in range(input.dim())]
         count = input.new_full((1,), input.numel() / input.shape[1])
-        sums = _Sum.apply(torch.cat([input.sum(axes), count]))
+        sums = _summed(torch.cat([input.sum(axes), count]))
         mean, count = sums[:-1] / sums[-1], sums[-1].detach()
         centred = input - mean.view(shape)
-        variance = _Sum.apply((centred**2).sum(axes)) / count
+        variance = _summed((centred**2).sum(axes)) / count
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
-        scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
-        return scaled * self.weight.view(shape) + self.bias.view(shape)
+        scale = (self.weight * torch.rsqrt(variance + self.eps)).view(shape)
+        return torch.addcmul(self.bias.view(shape), centred, scale)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
@@ -83,6 +83,11 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
             self.num_batches_tracked += 1
 
 
+def _summed(values: Tensor) -> Tensor:
+    found: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return found
+
+
 class _Sum(Function):
     """The sum over all processes, and of its gradients on the way back."""
 
@@ -93,7 +98,7 @@ class _Sum(Function):
         return values
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         gradient = gradient.clone()
         distributed.all_reduce(gradient)
         return gradient

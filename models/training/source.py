@@ -33,6 +33,7 @@ class Gathered:
     classes: tuple[str, str] | None
     unlabelled: int
     refused: dict[int, dict[str, Any]]  # labelled rows of which no sample could be made, and why
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +49,13 @@ def gather(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Ga
     samples = stored.samples(settings, _adsorbates(stored, plan), told)
     rows = np.array([row for row in labelled if row not in samples.faults], np.int64)
     chosen = _held(samples, rows)
-    labels, classes = _labels(stored, plan, chosen, rows)
+    labels, classes, notes = _labels(stored, plan, chosen, rows)
     data = Dataset(
         chosen, labels, family(plan.family), tuple(each.property for each in plan.targets),
         _distances(stored, plan, rows) if plan.family == "bond" else None,
     )  # fmt: skip
     refused = {row: samples.faults[row] for row in labelled if row in samples.faults}
-    return Gathered(data, rows, stored, classes, stored.rows - len(labelled), refused)
+    return Gathered(data, rows, stored, classes, stored.rows - len(labelled), refused, notes)
 
 
 def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Source:
@@ -69,7 +70,14 @@ def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Sour
         if not len(getattr(split, each)):
             raise _empty(each, found.refused)
     return Source(
-        found.data, found.rows, stored, found.classes, found.unlabelled, found.refused, split
+        found.data,
+        found.rows,
+        stored,
+        found.classes,
+        found.unlabelled,
+        found.refused,
+        found.notes,
+        split,
     )
 
 
@@ -123,20 +131,32 @@ def _word(value: float | str | None) -> str | None:
 
 def _labels(
     stored: Stored, plan: "Plan", samples: Sequence[Any], rows: Rows
-) -> tuple[Labels, tuple[str, str] | None]:
+) -> tuple[Labels, tuple[str, str] | None, tuple[str, ...]]:
+    """Labels, names of classes, and what should be known of them."""
     names = [target.column for target in plan.targets]
     if plan.family == "site":
-        return _of_sites(stored, names, rows), None
+        return _of_sites(stored, names, rows), None, ()
     if plan.family == "bond":
-        from models.families.bond import labels
-
-        partners = _lists(stored, plan.column("partners"), rows)
-        distances = _lists(stored, names[0], rows)
-        return labels(samples, [each.astype(np.int64) for each in partners], distances), None
+        labels, notes = _of_bonds(stored, plan, samples, rows)
+        return labels, None, notes
     if plan.classifies:
-        return _of_classes(stored.scalars(names[0]), plan, rows)
+        return *_of_classes(stored.scalars(names[0]), plan, rows), ()
     values = np.array([stored.scalars(name) for name in names], float).T
-    return Labels.one_a_row(values[rows]), None
+    return Labels.one_a_row(values[rows]), None, ()
+
+
+def _of_bonds(
+    stored: Stored, plan: "Plan", samples: Sequence[Any], rows: Rows
+) -> tuple[Labels, tuple[str, ...]]:
+    from models.families.bond import labels
+
+    partners = _lists(stored, plan.column("partners"), rows)
+    distances = _lists(stored, plan.targets[0].column, rows)
+    found, missed = labels(samples, partners, distances)  # type: ignore[arg-type]
+    share = missed / max(1, sum(map(len, partners)))
+    if not missed:
+        return found, ()
+    return found, (f"{share:.1%} of the bonds lead to sites that were no candidates before.",)
 
 
 def _of_classes(

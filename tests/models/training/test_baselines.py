@@ -46,7 +46,7 @@ def bonds(slabs: Sequence[Slab], distances: list[list[float]], train: int) -> So
         np.array(distances),
     )  # fmt: skip
     parts = Split(np.arange(train), NONE, np.arange(train, count))
-    return Source(data, np.arange(count), cast("Stored", None), None, 0, {}, parts)
+    return Source(data, np.arange(count), cast("Stored", None), None, 0, {}, (), parts)
 
 
 def slab(metal: int, initial: list[float]) -> Slab:
