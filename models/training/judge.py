@@ -161,7 +161,7 @@ def _plan(card: Card, columns: dict[str, str]) -> Plan:
     ]
     return Plan(
         family=card.family,
-        targets=targets,  # type: ignore[arg-type]
+        targets=targets,
         classes=card.classes,
         input=card.input.model_dump(),
         network=card.network.model_dump(),
