@@ -103,11 +103,9 @@ def _outside(structure: Structure, pairs: Pairs) -> list[Sites]:
     if not slab.any():
         return []
     low, high = height[slab].min(), height[slab].max()
-    return [
-        each
-        for each in components
-        if height[each].min() > high - SUNK or height[each].max() < low + SUNK
-    ]
+    # Site by site: a long molecule may reach beyond the middle of the vacuum.
+    outside = (height > high - SUNK) | (height < low + SUNK)
+    return [each for each in components if outside[each].all()]
 
 
 def _whole(structure: Structure, pairs: Pairs, part: Sites) -> Sites:
