@@ -117,7 +117,7 @@ class Bare:
         if name.split(".")[0] in self.banned:
             raise ImportError(f"not on a bare machine: {name}")
 sys.meta_path.insert(0, Bare())
-import models.graphs.collate, models.infer, models.networks.crystal, models.training.loop
+import models.datasets.stored, models.graphs.collate, models.infer, models.networks.crystal, models.training.loop
 import benchmarks.gpu
 """
     run(blocker)

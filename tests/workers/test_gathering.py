@@ -1,10 +1,11 @@
 """Data sets from the bytes that were sent to the folder that trainings read."""
 
+import gzip
 import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,21 @@ def test_a_table_of_texts_can_hold_structures(desk: Desk) -> None:
     assert held.names == ["a", "b"]
     assert held.scalars("y") == [1.0, 2.0]
     assert held.columns["q"].kind == "site"
+
+
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [
+        ("a.jsonl.gz", gzip.compress),
+        ("a.zip", lambda data: zipped({"folder/rows.jsonl": data})),
+    ],
+)
+def test_one_packed_file_of_rows_is_read_like_the_file(
+    desk: Desk, name: str, packed: Callable[[bytes], bytes]
+) -> None:
+    held = desk.held(name, packed(jsonl(row(1, y=1), row(1, y=2))))
+    assert held.scalars("y") == [1.0, 2.0]
+    assert "1 row has the id of a row before." in held.manifest["notes"]
 
 
 def test_a_table_as_pandas_splits_it(desk: Desk) -> None:
