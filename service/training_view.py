@@ -43,14 +43,16 @@ async def training_view(
     figures = {
         key: value
         for key, value in found.items()
-        if key not in NAMES and (not brief or key in FIGURES)
+        if key not in NAMES and (not brief or key in (*FIGURES, "tried"))
     }
     tune = TuneOrder.model_validate_json(job.order) if job.kind is Task.TUNE else None
     order = tune.train if tune else TrainOrder.model_validate_json(job.order)
+    ordered = ordered_view(order)
+    ordered["settings"] |= figures.pop("tried", None) or {}  # of a trial
     return {
         "id": job.id,
         "status": job.status,
-        **ordered_view(order),
+        **ordered,
         "search": tune.model_dump(mode="json", exclude={"train"}, exclude_none=True)
         if tune
         else None,
@@ -76,6 +78,8 @@ def ordered_view(order: TrainOrder) -> dict[str, Any]:
 async def evaluation_view(house: House, job: Job, now: float) -> dict[str, Any]:
     """An evaluation as `EvaluationView` has it."""
     order = EvaluateOrder.model_validate_json(job.order)
+    found = await result_of(house, job)
+    judged = {key: value for key, value in found.items() if key not in NAMES}
     return {
         "id": job.id,
         "status": job.status,
@@ -83,7 +87,7 @@ async def evaluation_view(house: House, job: Job, now: float) -> dict[str, Any]:
         "dataset": order.dataset,
         "columns": order.columns,
         "sizes": order.sizes,
-        "result": await result_of(house, job) or None,
+        "result": judged or None,
         "job": job_view(job, now),
         "links": links(job, "evaluations", order.dataset, order.model),
     }

@@ -16,7 +16,7 @@ from workers.following import RESULT, Place, Program, give_order, result_of
 from workers.jobs import Claim, Status
 from workers.owning import Counts, Hold, Outcome
 from workers.registering import answers_of, check_fits, registered_as
-from workers.sampling import with_settings
+from workers.sampling import tried, with_settings
 
 MODEL, CHECKPOINT = "model", "checkpoint"
 
@@ -79,7 +79,8 @@ class Trainer:
             status, counts = Status.SUCCEEDED, (total, 0, total)
             gone = forget(folder / CHECKPOINT if hold.claim.parent else folder)
         hold.got_to(counts)  # the last look before what cannot be taken back
-        write_result(self.files, hold.claim, result, folder / MODEL, order.register_as)
+        found = result if order.trial is None else result | {"tried": tried(folder)}
+        write_result(self.files, hold.claim, found, folder / MODEL, order.register_as)
         return Outcome(status, counts=counts, afterwards=gone)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the client is loaded when a command needs it, so that --hel
     from service.client import Client
     from service.schemas.training import TrainingView
 
+WORST = ("name", "property", "label", "prediction", "error")
 Label = Annotated[
     str | None, typer.Option(help="A word to find the job by: `matprop jobs list --label`.")
 ]
@@ -152,8 +153,11 @@ def figures(view: "TrainingView") -> str:
             }
     for name, parts in (result.get("baselines") or {}).items():
         rows |= {f"{name}, {part}": each for part, each in parts.items()}
-    notes = "".join(f"\nnote: {note}" for note in result.get("notes") or ())
-    return table_of(rows) + notes
+    notes = [f"note: {note}" for note in result.get("notes") or ()]
+    if "best" in result:
+        best = result["trials"][result["best"]]["settings"] or {}
+        notes.append("best settings: " + ", ".join(f"{name} {cell(best[name])}" for name in best))
+    return table_of(rows) + "".join(f"\n{note}\n" for note in notes)
 
 
 def table_of(rows: dict[str, dict[str, Any]]) -> str:
@@ -221,10 +225,12 @@ def judged(result: dict[str, Any]) -> str:
         return table_of({f"{one['rows']} rows": (one["metrics"] or {}).get("test") or
                          {"": (one["error"] or {}).get("code")} for one in points})  # fmt: skip
     text = table_of({"all": result.get("metrics") or {}})
-    for name, title in (("by_element", "element"), ("by_rank", "rank")):
-        if result.get(name):
-            text += f"\nBy {title}:\n" + table_of(result[name])
-    return text
+    if result.get("elements"):
+        text += "\nBy element:\n" + table_of(result["elements"])
+    if result.get("worst"):
+        rows = [tuple(cell(one.get(name)) for name in WORST) for one in result["worst"]]
+        text += "\nThe worst:\n" + show.table(WORST, rows, right=(2, 3, 4))
+    return text + "".join(f"\nnote: {note}\n" for note in result.get("warnings") or ())
 
 
 def targets_of(columns: list[str], units: list[str], properties: list[str]) -> Any:

@@ -81,6 +81,7 @@ async def evaluate(
             label=asked.label,
             models=models,
             uses=(order.dataset, *models),
+            total=len(order.sizes) or known.manifest.rows,
             charged=known.manifest.rows,
         )
         record = await submit.run(house, met, what, wish)

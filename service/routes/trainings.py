@@ -26,7 +26,7 @@ from service.schemas.training import TrainingPage, TrainingRequest, TrainingView
 from service.training_order import Known, ordered
 from service.training_view import training_view
 from service.view import as_cursor, json, of_cursor
-from workers.contract import Queue, Task, TuneOrder
+from workers.contract import Queue, Task, TrainOrder, TuneOrder
 from workers.jobs import Job, Status, new_id
 
 router = APIRouter(tags=["trainings"])
@@ -103,10 +103,19 @@ async def train(
             label=asked.label,
             models=(start,) if start else (),
             uses=(known.manifest.id, *((start,) if start else ())),
+            total=items(order),
             charged=known.manifest.rows,
         )
         record = await submit.run(house, met, what, wish)
     return await told(house, record, wish)
+
+
+def items(order: TrainOrder | TuneOrder) -> int:
+    """What progress counts: the epochs of all seeds, or the trials."""
+    if isinstance(order, TuneOrder):
+        return order.trials
+    epochs: int = order.training["epochs"]
+    return epochs * len(order.seeds)
 
 
 async def described(house: House, who: Caller, dataset: str, pointer: str) -> Known:

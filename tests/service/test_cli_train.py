@@ -98,6 +98,8 @@ def test_a_model_is_judged(desk: Any) -> None:
     told = run("evaluate", "tested", SET, "--column", "formation-energy-per-atom=band_gap")
     assert told.exit_code == 0, told.output
     assert re.search(r"all +0\.1000", told.stdout)
+    assert re.search(r"row-1 +band-gap +1\.0000 +2\.0000 +1\.0000", told.stdout)
+    assert "note: trained on it" in told.stdout
 
 
 def test_a_learning_curve_is_a_table() -> None:
