@@ -33,6 +33,8 @@ def test_a_search_registers_the_best_of_its_trials(desk):
     assert result["best"] == scores.index(min(scores))
     assert result["model"] == "mine@1"
     assert desk.versions() == ["1"]
+    first = desk.result(child_id(job.id, 0))
+    assert (first["model"], first["tried"]) == (None, result["trials"][0]["settings"])
     assert len({one["settings"]["learning_rate"] for one in result["trials"]}) == 4
 
 
