@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from models.errors import UnfitDataset
 from workers import sampling
 from workers.contract import TuneOrder
 from workers.files import Files
@@ -26,6 +27,7 @@ class Tuner:
         if hold.claim.children is not None:
             return self._close(hold, order)
         check_name(self.files, order.train)
+        check_choice(order)
         sampling.begin(folder, order)
         spread(hold, [order.train] * order.trials)
         return None
@@ -45,6 +47,18 @@ class Tuner:
         hold.got_to((hold.claim.done, hold.claim.failed, hold.claim.total))  # as in a training
         write_result(self.files, hold.claim, result, best.folder / MODEL, order.train.register_as)
         return Outcome(Status.SUCCEEDED, afterwards=after_trials(hold, self.files))
+
+
+def check_choice(order: TuneOrder) -> None:
+    """Raises: UnfitDataset when no rows are there to choose the best trial by."""
+    split = order.train.split
+    if split.by != "given" and not split.val:
+        raise UnfitDataset(
+            "A search chooses by the validation rows, and this split has none.",
+            place="split.val",
+            expected="more than 0",
+            got="0",
+        )
 
 
 def best_of(ended: Sequence[Trial]) -> Trial | None:

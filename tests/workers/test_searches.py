@@ -8,7 +8,7 @@ import pytest
 
 from tests.workers.training_desk import SET, Desk, train_order
 from workers import sampling
-from workers.contract import EvaluateOrder, Range, Task, TuneOrder
+from workers.contract import EvaluateOrder, Range, SplitOrder, Task, TuneOrder
 from workers.jobs import Status, child_id
 
 RATE = {"learning_rate": Range(low=1e-4, high=1.0, log=True)}
@@ -78,6 +78,11 @@ def test_settings_that_do_not_go_together_fail_their_trial_only(desk):
 def test_a_search_of_which_nothing_comes_fails_with_its_first_fault(desk):
     job = desk.family(search(desk, title="bad"))
     assert (job.status, job.error["code"]) == (Status.FAILED, "bad_setting")
+
+
+def test_a_search_without_rows_to_choose_by_is_refused_before_any_trial(desk):
+    job = desk.run(search(desk, split=SplitOrder(val=0)))
+    assert (job.status, job.error["code"]) == (Status.FAILED, "unfit_dataset")
 
 
 def test_a_range_that_cannot_be_searched_is_refused_before_any_trial(desk):
