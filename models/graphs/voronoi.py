@@ -69,13 +69,16 @@ def _faces(hulls: list[ConvexHull], count: int) -> Floats:
     points = np.concatenate([h.simplices + at for h, at in zip(hulls, first_point, strict=True)])
     beside = np.concatenate([h.neighbors + at for h, at in zip(hulls, first_facet, strict=True)])
     # Of each face, some direction inside it.
-    middle = np.stack([np.bincount(points.ravel(), np.repeat(x, 3), count) for x in corners.T], 1)
+    middle: Floats = np.stack(
+        [np.bincount(points.ravel(), np.repeat(x, 3), count) for x in corners.T], 1
+    )
     middle /= np.maximum(np.linalg.norm(middle, axis=1, keepdims=True), 1e-300)
     # Two facets with a common edge are neighbouring corners of the faces at both ends of that edge.
     facet, opposite = np.nonzero(beside > np.arange(len(corners))[:, None])
     one, other = corners[facet], corners[beside[facet, opposite]]
     ends = np.stack([points[facet, (opposite + step) % 3] for step in (1, 2)])
-    return np.bincount(ends.ravel(), _triangles(middle[ends], one, other).ravel(), count)
+    angle = _triangles(middle[ends], one, other)
+    return np.asarray(np.bincount(ends.ravel(), angle.ravel(), count), np.float64)
 
 
 def _triangles(first: Floats, second: Floats, third: Floats) -> Floats:
