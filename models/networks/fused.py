@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.graphs.collate import Batch
@@ -40,6 +40,7 @@ def fits(layer: "GatedConvolution", sites: Tensor, edges: Tensor | Band) -> bool
         and len(sites) > 1 < len(told)  # norms of one row are refused by torch
         and (layer.training or not torch.is_grad_enabled())
         and layer.gate_norm.momentum is not None
+        and type(layer.gate_norm) is nn.BatchNorm1d  # not one that asks other processes
     )
 
 
