@@ -25,7 +25,7 @@ class Ties(StrEnum):
 class GraphSettings(InputSettings):
     """How a structure becomes a graph."""
 
-    kind: Literal["graph"] = "graph"
+    kind: Literal["graph"] = Field("graph", description="Which input this is.")
     neighbours: Neighbours = Field(
         Neighbours.NEAREST,
         description="`nearest`: the nearest sites within the radius. `voronoi`: sites within 6 Å that share a "

@@ -87,7 +87,7 @@ class BondNetworkSettings(TrunkSettings):
     )
     hidden_layers: int = Field(2, ge=0, le=8, description="Hidden layers of a bond.")
     hidden_width: int = Field(92, ge=1, le=4096, description="Width of the hidden layers.")
-    outputs: Literal[1] = 1
+    outputs: Literal[1] = Field(1, description="One number a candidate: the distance.")
 
 
 class ImageNetworkSettings(Frozen):

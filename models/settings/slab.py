@@ -10,7 +10,7 @@ from models.settings.frozen import InputSettings
 class SlabSettings(InputSettings):
     """How a slab with its adsorbate becomes a graph with candidates for bonds."""
 
-    kind: Literal["slab"] = "slab"
+    kind: Literal["slab"] = Field("slab", description="Which input this is.")
     edges: Literal["voronoi", "nearest"] = Field(
         "voronoi",
         description="`voronoi`: the neighbours with the largest faces of the Voronoi cell. `nearest`: the nearest sites.",
