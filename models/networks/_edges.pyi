@@ -1,5 +1,8 @@
-from collections.abc import Buffer
+from typing import Any
 
+from numpy.typing import NDArray
+
+Buffer = NDArray[Any]
 Given = tuple[Buffer | None, ...]
 
 def forward(
@@ -16,18 +19,8 @@ def forward(
 ) -> None:
     """A convolution's new vectors, and what its gradient needs; moves the running figures in training."""
 
-def backward(
-    given: Given,
-    figures: Buffer,
-    sums: Buffer,
-    site_z: Buffer,
-    table_z: Buffer,
-    gradient: Buffer,
-    vectors: Buffer,
-    terms: Buffer,
-    table: Buffer,
-    gate: Buffer,
-    sum: Buffer,
-    /,
-) -> None:
-    """The gradients of everything that a convolution was made of."""
+def backward(given: Given, /, *arrays: Buffer | None) -> None:
+    """The gradients of everything that a convolution was made of.
+
+    Arrays: figures, sums, site_z, table_z, gradient; filled: vectors, terms, table, gate, sum.
+    """

@@ -65,7 +65,7 @@ def convolved(
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]  # noqa: PLR0917
+    def forward(  # noqa: PLR0917
         ctx: Any, layer: "GatedConvolution", batch: Batch, band: Band, learns: bool, sites: Tensor,
         table: Tensor, site: Tensor, neighbour: Tensor, bias: Tensor, *norms: Tensor,
     ) -> Tensor:  # fmt: skip
@@ -81,16 +81,19 @@ class _Convolution(torch.autograd.Function):
         sums = torch.empty_like(sites)
         kept = (torch.zeros_like(terms), terms.new_zeros(table.shape)) if learns else (None, None)
         made = _arrays(figures, sums, *kept)
-        how = (layer.training, gate.eps, gate.momentum)
-        compiled.forward(given, *how, made[0], new.numpy(), *made[1:])
+        assert gate.momentum is not None
+        compiled.forward(
+            given, layer.training, gate.eps, gate.momentum, made[0], new.numpy(), *made[1:]
+        )
         if layer.training:
-            gate.num_batches_tracked.add_(1)
-            total.num_batches_tracked.add_(1)
+            for norm in (gate, total):
+                assert norm.num_batches_tracked is not None
+                norm.num_batches_tracked.add_(1)
         ctx.given, ctx.made, ctx.weight = given, made, weight
         return new
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         sites, table, *_ = ctx.saved_tensors  # and that none was changed in between
         width = sites.shape[1]
@@ -98,7 +101,7 @@ class _Convolution(torch.autograd.Function):
         rows = sites.new_empty(table.shape)
         scale, shift = sites.new_empty(2, 2 * width), sites.new_empty(2, width)
         out = _arrays(vectors, terms, rows, scale, shift)
-        compiled.backward(ctx.given, *ctx.made, gradient.contiguous().numpy(), *out)
+        compiled.backward(ctx.given, *ctx.made, *_arrays(gradient), *out)
         products = terms.t() @ sites  # (4 width, width)
         return (
             None, None, None, None, vectors.addmm_(terms, ctx.weight), rows,
