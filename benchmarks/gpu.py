@@ -54,7 +54,11 @@ TRAINING: Any = SimpleNamespace(
     target_weights=None,
 )
 CARD: Any = SimpleNamespace(
-    id="bench@1", network=NETWORK, targets=(SimpleNamespace(mean=0.0, std=1.0),)
+    id="bench@1",
+    family="crystal",
+    classifies=False,
+    network=NETWORK,
+    targets=(SimpleNamespace(mean=0.0, std=1.0),),
 )
 
 
