@@ -1,0 +1,141 @@
+"""Data sets in, models out: each family from a file of labels to a prediction, and through a worker's death."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.journeys import labelled
+
+SMALL = {"width": 16, "convolutions": 2}
+STUDIES: dict[str, tuple[str, bytes, dict[str, Any], dict[str, Any]]] = {
+    "crystal": (
+        "volumes.zip",
+        labelled.crystals(),
+        {"target": {"column": "value", "property": "cell-size", "unit": "1"}},
+        {**SMALL, "hidden_width": 16, "batch_size": 16},
+    ),
+    "site": (
+        "charges.extxyz",
+        labelled.charges(),
+        {"target": {"column": "charge", "property": "charge", "unit": "e"}},
+        {**SMALL, "site_width": 16, "batch_size": 16},
+    ),
+    "bond": (
+        "slabs.jsonl",
+        labelled.slabs(),
+        {"target": {"column": "bond_distances", "property": "adsorbate-distances", "unit": "Å"}},
+        {**SMALL, "hidden_width": 16, "batch_size": 8},
+    ),
+    "image": (
+        "dimers.extxyz",
+        labelled.dimers(),
+        {"target": {"column": "distance", "property": "dimer-distance", "unit": "Å"}},
+        {"pixels": 16, "batch_size": 16},
+    ),
+}
+
+
+def sent(running: Any, family: str) -> str:
+    """The id of the family's data set."""
+    file, data, _, _ = STUDIES[family]
+    status, _, body = running.form(
+        "/v1/datasets", ("file", file, data), ("name", None, family.encode()), Prefer="wait=60"
+    )
+    assert status in (200, 201), body
+    return str(body["dataset"]["id"] if "dataset" in body else body["id"])
+
+
+def ordered(running: Any, family: str, **more: Any) -> dict[str, Any]:
+    """A training as it was accepted."""
+    _, _, what, settings = STUDIES[family]
+    settings = {**settings, **more.pop("settings", {})}
+    order = {"dataset": family, "family": family, **what, "settings": settings, **more}
+    status, _, body = running.call(
+        "POST", "/v1/trainings", json.dumps(order).encode(), Content_Type="application/json"
+    )
+    assert status == 202, body
+    return body  # type: ignore[no-any-return]
+
+
+def ended(running: Any, job: str, patience_s: float = 180) -> dict[str, Any]:
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        body = running.call("GET", f"/v1/trainings/{job}")[2]
+        if body["status"] in ("succeeded", "failed", "cancelled"):
+            return body  # type: ignore[no-any-return]
+        time.sleep(0.2)
+    raise AssertionError(f"it never ended: {body}")
+
+
+def first_structure(family: str) -> tuple[str, bytes]:
+    """One structure as a user would send it."""
+    atoms = next(labelled.salts())
+    if family == "crystal":
+        return "one.poscar", labelled.poscar(atoms).encode()
+    lines = STUDIES[family][1].splitlines(keepends=True)
+    if family == "bond":
+        return "one.jsonl", lines[0]
+    return "one.extxyz", b"".join(lines[:4])
+
+
+@pytest.fixture(scope="module", params=list(STUDIES))
+def family(request: pytest.FixtureRequest, running: Any) -> str:
+    sent(running, request.param)
+    return request.param
+
+
+def test_a_killed_training_goes_on_and_its_model_predicts_at_once(
+    running: Any, family: str
+) -> None:
+    job = ordered(running, family, settings={"epochs": 30}, register_as=f"my-{family}")["id"]
+    kill_when_under_way(running, job)
+
+    view = ended(running, job)
+    [record] = running.predict(first_structure(family), model=f"my-{family}")["records"]
+
+    assert view["status"] == "succeeded", view
+    assert running.call("GET", f"/v1/jobs/{job}")[2]["attempt"] > 1
+    assert view["result"]["metrics"]["test"]
+    assert view["result"]["baselines"]
+    assert record["status"] == "succeeded", record
+    assert len(answered(record, family)) == {"site": 2, "bond": 4}.get(family, 1)
+
+
+def answered(record: dict[str, Any], family: str) -> list[float]:
+    """The numbers of the record's one answer."""
+    [answer] = record["predictions"]
+    if family == "bond":
+        return [bond["distance"] for bond in answer["bonds"]]
+    return list(answer["values"]) if family == "site" else [answer["value"]]
+
+
+def test_a_killed_training_ends_as_an_unbroken_one(running: Any) -> None:
+    sent(running, "crystal")
+    wanted = {"epochs": 30, "average": 0.9}
+    unbroken = ended(running, ordered(running, "crystal", settings=wanted)["id"])
+    job = ordered(running, "crystal", settings=wanted)["id"]
+    kill_when_under_way(running, job)
+
+    broken = ended(running, job)
+
+    assert broken["result"]["metrics"] == unbroken["result"]["metrics"]
+
+
+def kill_when_under_way(running: Any, job: str) -> None:
+    """SIGKILL for the program and its worker's children, once the first epochs are told."""
+    deadline = time.monotonic() + 120
+    while running.call("GET", f"/v1/jobs/{job}")[2]["progress"]["done"] < 3:
+        assert time.monotonic() < deadline, "it never began"
+        time.sleep(0.02)
+    for process in killable(running.children):
+        process.kill()
+
+
+def killable(children: Callable[[str], list[psutil.Process]]) -> list[psutil.Process]:
+    """The train worker's own processes, not those that would start it anew."""
+    parents = children("-Q train")
+    return [child for parent in parents for child in parent.children(recursive=True)]
