@@ -21,9 +21,13 @@ GROUP: dict[str, Callable[[Row], str]] = {
 }
 
 
+def _id(row: Row) -> str:
+    return row.structure.name
+
+
 def part(row: Row, name: str) -> str:
     """`train`, `val` or `test`."""
-    group = GROUP.get(name, lambda each: each.structure.name)(row)
+    group = GROUP.get(name, _id)(row)
     place = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) / 2**64
     if name == "perov_5_partial":
         return "test" if row.figures["split"] == "test" else "val" if place < VAL else "train"
