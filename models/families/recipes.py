@@ -29,14 +29,14 @@ RECIPES: dict[str, dict[RecipeName, dict[str, Any]]] = {
         },
     },
     "site": {
-        "best": {**_CYCLE, "epochs": 60, "batch_size": 8, "learning_rate": 5e-3},
+        "best": {**_CYCLE, "epochs": 20, "batch_size": 8, "learning_rate": 5e-3},
         "paper": {
             **_ADAM, "epochs": 120, "batch_size": 128, "learning_rate": 1e-3, "ties": "released",
         },
     },
     "bond": {
         "best": {
-            **_CYCLE, "epochs": 60, "convolutions": 3, "width": 46, "edge_features": "both",
+            **_CYCLE, "epochs": 25, "convolutions": 3, "width": 46, "edge_features": "both",
         },
         "paper": {
             **_ADAM, "epochs": 200, "batch_size": 214, "learning_rate": 5.6e-3, "convolutions": 8,
