@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from models.card import CARD_FORMAT, Card
 from models.catalogue import CARD, WEIGHTS, card_bytes
 from models.errors import DamagedModel
-from models.families.family import family
+from models.families.family import family, sketch
 from models.graphs.elements import table_sha256
 
 State = dict[str, Tensor]
 
-LARGEST_WEIGHTS = 512_000_000  # bytes; the largest network the settings allow is smaller
+LARGEST_WEIGHTS = 512_000_000  # bytes; larger networks are not trained
 
 
 def save_model(folder: Path, card: Card, network: nn.Module) -> Card:
@@ -55,10 +55,11 @@ def build(card: Card, data: bytes) -> nn.Module:
         state = load(data)
     except (SafetensorError, ValueError) as error:
         raise DamagedModel(f"{card.id}: {error}.") from error
-    network = family(card.family).build(card.network)
-    wrong = difference(weights(network), state)
+    # A card may ask for more than there is memory: nothing is made before the weights are known to be there.
+    wrong = difference(weights(sketch(card.family, card.network)), state)
     if wrong:
         raise DamagedModel(f"{card.id}: {wrong}.")
+    network = family(card.family).build(card.network)
     network.load_state_dict(state, strict=False)
     return network.eval()
 

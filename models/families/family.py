@@ -46,3 +46,9 @@ class Family(Protocol):
 def family(name: str) -> Family:
     """The family of this name."""
     return cast("Family", import_module(f"models.families.{name}"))
+
+
+def sketch(name: str, settings: Any) -> nn.Module:
+    """A network of shapes alone: whatever the settings ask for, it takes no memory."""
+    with torch.device("meta"):
+        return family(name).build(settings)

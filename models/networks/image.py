@@ -26,12 +26,7 @@ class ImageNetwork(nn.Module):
         self.dimensions = settings.image.dimensions
         self.drawing = Drawing(settings.image)
         self.convolutions = nn.ModuleList(self._convolutions())
-        left = settings.image.pixels
-        for _ in range(settings.reducing_layers):
-            left = -(-left // 2)
-        copies = {"none": 1, "shifted": 2**self.dimensions}.get(settings.periodicity)
-        features = settings.reducing_filters * (copies * left**self.dimensions if copies else 1)
-        self.hidden = nn.Linear(features, settings.hidden_width)
+        self.hidden = nn.Linear(settings.features, settings.hidden_width)
         self.out = nn.Linear(settings.hidden_width, settings.outputs)
         self.apply(_start)
 

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from models.settings.frozen import Frozen
 from models.settings.image import ImageSettings
 
+LARGEST_LAYER = 100_000_000  # weights
+
 
 class TrunkSettings(Frozen):
     """The embedding and the convolutions, which all graph networks share."""
@@ -132,4 +134,19 @@ class ImageNetworkSettings(Frozen):
             raise ValueError(f"circular images have a multiple of {stride} pixels along a side")
         if self.periodicity != "none" and self.image.box != "cell":
             raise ValueError("only a cell is periodic: set box to cell")
+        if self.features * self.hidden_width > LARGEST_LAYER:
+            raise ValueError(
+                f"the hidden layer would have {self.features * self.hidden_width:,} weights, of at most "
+                f"{LARGEST_LAYER:,}: more reducing_layers make it smaller"
+            )
         return self
+
+    @property
+    def features(self) -> int:
+        """Numbers that enter the hidden layer."""
+        if self.periodicity == "circular":
+            return self.reducing_filters
+        dimensions = self.image.dimensions
+        left = -(-self.image.pixels // 2**self.reducing_layers)
+        copies = 2**dimensions if self.periodicity == "shifted" else 1
+        return int(self.reducing_filters * copies * left**dimensions)

@@ -10,6 +10,7 @@ import torch
 
 from models.card import Card
 from models.checkpoint import load_network, save_model
+from models.errors import DamagedModel
 from models.infer import Resident, load
 from models.samples import cost_of, unpack
 from models.settings.training import TrainingSettings
@@ -142,6 +143,20 @@ def test_a_card_of_the_first_format_opens() -> None:
     card = Card.model_validate_json((CHECKPOINTS / "crystal-1" / "card.json").read_bytes())
 
     assert (card.format, card.input.kind, card.family) == (2, "graph", "crystal")
+
+
+def test_a_card_of_a_network_that_is_not_there_makes_none(subject, tmp_path: Path) -> None:
+    """The largest each family knows, of some GB, with weights of a few kB."""
+    save_model(tmp_path, subject.card(), subject.new())
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["network"] |= {"hidden_width": 4096} if subject.kind.name != "site" else {"width": 1024}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    made = torch.get_rng_state()
+
+    with pytest.raises(DamagedModel, match="expected float32"):
+        load_network(tmp_path)
+
+    assert torch.equal(made, torch.get_rng_state())  # no weight was drawn
 
 
 def test_settings_of_another_family_are_refused(subject) -> None:
