@@ -1,10 +1,12 @@
 """The models there are: `name/version/{card.json, weights.safetensors}` below a few folders, and their aliases."""
 
 import difflib
+import io
 import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,6 +185,15 @@ def check_name(name: str) -> None:
 def card_bytes(card: Card) -> bytes:
     """The text of `card.json`."""
     return card.model_dump_json(indent=1, exclude_none=True).encode() + b"\n"
+
+
+def exported(folder: Path) -> bytes:
+    """The model in this folder as a zip, the same bytes every time."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name in (CARD, WEIGHTS):
+            archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes())
+    return content.getvalue()
 
 
 def discard(staged: Path) -> None:

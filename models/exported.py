@@ -13,13 +13,6 @@ from models.errors import BadCheckpoint, DamagedModel
 LARGEST_WEIGHTS = 64_000_000  # bytes
 
 
-def export_model(folder: Path, path: Path) -> None:
-    """Write the model in this folder as one file."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name in (CARD, WEIGHTS):
-            archive.write(folder / name, name)
-
-
 def is_exported(path: Path) -> bool:
     """Whether this is a folder or zip with a card in it."""
     if path.is_dir():

@@ -26,7 +26,7 @@ from service.client_train import (
     is_file,
     training_body,
 )
-from service.client_transport import Transport
+from service.client_transport import Transport, body_of
 from service.schemas.dataset import BadRow, DatasetView
 from service.schemas.evaluation import EvaluationView
 from service.schemas.job import JobView
@@ -191,6 +191,22 @@ class Client:
             job = self._follower.wait(body["job"])
             body = self._transport.json("GET", job.links.results or f"/v1/models/{name}")
         return version_of(body)
+
+    def export_model(self, name: str, path: str | Path) -> Path:
+        """Write a model (`name`, `name@3`, `name@alias`) to a file that `import_model` takes elsewhere."""
+        base, _, wanted = name.partition("@")
+        found = self.model(base)
+        version = next(
+            (one for one in found.items if wanted in ("", str(one.version), *one.aliases)), None
+        )
+        if version is None:
+            there = ", ".join(one.id for one in found.items)
+            raise ServiceError(f"{base} has no version {wanted!r}; there are: {there}")
+        answer = self._transport.send("GET", f"{version.links.self}/file")
+        if answer.is_error:
+            body_of(answer)
+        Path(path).write_bytes(answer.content)
+        return Path(path)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean this version."""

@@ -101,6 +101,21 @@ def import_model(
     print(f"{made.id} is ready: matprop predict FILE --model {made.name}")
 
 
+@app.command("export")
+def export_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="`name`, `name@3` or `name@alias`.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", dir_okay=False, help="NAME.zip if not given.")
+    ] = None,
+) -> None:
+    """Write a model to one file, for `matprop models import` elsewhere."""
+    from service.client import Client
+
+    with Client() as client:
+        path = client.export_model(name, out or Path(f"{name.replace('@', '-')}.zip"))
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
 @app.command("alias")
 def alias_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],

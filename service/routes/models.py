@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card
-from models.catalogue import check_name
+from models.catalogue import check_name, exported
 from models.errors import InputError, UnknownModel
 from models.families.kinds import KINDS
 from models.families.recipes import NOT_TUNED, RecipeName, resolved
@@ -268,6 +268,32 @@ async def get_version(
 ) -> Response:
     """Versions never change."""
     return json(one_version(house, f"{name}@{version}"))
+
+
+@router.get(
+    "/v1/models/{name}/versions/{version}/file",
+    name="export_model",
+    summary="A model as one file",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A zip of the card and the weights, which `POST /v1/models` takes elsewhere.",
+            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problems("unknown_model", "damaged_model", "unknown_field", "invalid_field"),
+    },
+)
+async def export_model(
+    name: Name,
+    version: Annotated[int, Path(ge=1, le=999_999_999, description="Number of the version.")],
+    house: TheHouse,
+    who: TheCaller,  # noqa: ARG001
+) -> Response:
+    """The same bytes every time, because versions never change."""
+    card, folder = house.catalogue.get(f"{name}@{version}")
+    data = await asyncio.to_thread(exported, folder)
+    shown = f'attachment; filename="{card.name}-{card.version}.zip"'
+    return Response(data, headers={"Content-Disposition": shown}, media_type="application/zip")
 
 
 @router.put(

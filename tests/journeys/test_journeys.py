@@ -237,3 +237,21 @@ def test_it_ends_all_that_it_started(start: Callable[..., Any]) -> None:
     assert len(started) >= 5
     running.stop()
     assert not [p for p in started if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_model_travels_as_a_file(running: Any, rock_salt: Callable[..., bytes]) -> None:
+    status, head, file = running.call("GET", "/v1/models/formation-energy/versions/1/file")
+    assert status == 200
+    assert 'filename="formation-energy-1.zip"' in head["content-disposition"]
+
+    parts = (("file", "model.zip", file), ("name", None, b"travelled"))
+    status, _, body = running.form("/v1/models", *parts, Prefer="wait=60")
+
+    assert status == 201, body
+    values = [
+        running.predict(("POSCAR", rock_salt(5.64)), model=model)["records"][0]["predictions"][0][
+            "value"
+        ]
+        for model in ("formation-energy@1", "travelled")
+    ]
+    assert values[0] == values[1]
