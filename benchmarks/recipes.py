@@ -7,6 +7,8 @@ Every result goes to benchmarks/results/recipes.jsonl as soon as it is there; `-
 import argparse
 import json
 import math
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +39,7 @@ class Study:
     label: Callable[[Row], Any] | None = None  # instead of the column of the target's name
     columns: Sequence[str] = ()  # what else the family needs
     coordinates: str | None = None
+    made: Sequence[str] = ()  # how its structures are made, where they come from no folder
 
     def value(self, row: Row) -> Any:
         """The row's label."""
@@ -70,6 +73,14 @@ STUDIES = {
         columns=("initial_frac_coords", "anchor_index", "neighbor_indices"),
         coordinates="initial_frac_coords",
     ),
+    "dimer-distance-2d": Study(
+        "dimers", {"column": "dimer_distance"}, family="image",
+        made=("dimers", "--count", "20000", "--shortest", "1", "--longest", "2"),
+    ),
+    "dimer-energy-2d": Study(
+        "dimers", {"column": "dimer_energy"}, family="image",
+        made=("dimers", "--count", "20000", "--even", "energy", "--longest", "3"),
+    ),
 }  # fmt: skip
 
 
@@ -101,10 +112,14 @@ def main() -> None:
 
 def _sent(client: Client, data: Path, name: str, study: Study) -> str:
     """The data set's name, with the parts of its rows in a column."""
-    rows = [row for row in read(data, study.source) if study.keep(row)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.parquet"
-        pq.write_table(pa.Table.from_pylist(list(_lines(rows, study))), path)
+        if study.made:
+            program = [sys.executable, "-m", "models.generators", *study.made, "--out", str(path)]
+            subprocess.run(program, check=True)
+        else:
+            rows = [row for row in read(data, study.source) if study.keep(row)]
+            pq.write_table(pa.Table.from_pylist(list(_lines(rows, study))), path)
         kept = client.add_dataset(path, name=name, coordinates=study.coordinates)
     print(f"{name}: {kept.rows} rows", flush=True)
     return name
@@ -126,7 +141,9 @@ def _lines(rows: Sequence[Row], study: Study) -> Iterator[dict[str, Any]]:
 
 def _trained(client: Client, dataset: str, study: Study, order: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
-    given = {"by": "given", "column": "part"}
+    given: dict[str, Any] = {"by": "given", "column": "part"}
+    if study.made:
+        given = {"by": "random", "val": 0.05, "test": 0.2}
     job = client.submit_training(dataset, study.target, family=study.family, split=given, **order)
     for event in client.events(job):
         if event.kind == "metric" and event.data["epoch"] % 10 == 0:
