@@ -17,10 +17,9 @@ from models.training.parts import PARTS
 from models.training.source import Source
 
 NEAREST = 12
-MLP_STEPS, MLP_SITES = (
-    3_000,
-    512,
-)  # bounded by steps, not by time: the same again whenever it is repeated
+MLP_SITES = 512  # a step
+# Bounded by steps, not by time: the same again whenever it is repeated. Few sites need few.
+MLP_PASSES, FEWEST_STEPS, MOST_STEPS = 100, 500, 3_000
 HIDDEN, EMBEDDED = 128, 12
 LARGEST_NUMBER = 119
 
@@ -33,7 +32,7 @@ def baselines(source: Source, family: str, train: Rows, *, classifies: bool) -> 
     for name, answers in _answers(source, family, train, classifies=classifies):
         found[name] = {}
         for part in PARTS:
-            rows = getattr(source.parts, part)
+            rows = train if part == "train" else getattr(source.parts, part)
             judged = _judged(source, rows, answers)
             if np.isfinite(judged.answers).any():
                 found[name][part] = judging.figures(
@@ -110,11 +109,11 @@ def neighbours_mlp(source: Source, train: Rows) -> Values:
     network = Perceptron(labels.shape[1])
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
     chance = np.random.default_rng(0)
-    network.train()
-    for step in range(MLP_STEPS):
+    steps = min(MOST_STEPS, max(FEWEST_STEPS, MLP_PASSES * len(learned) // MLP_SITES))
+    for step in range(steps):
         some = torch.from_numpy(chance.choice(learned, min(MLP_SITES, len(learned)), replace=False))
         for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * (1 - step / MLP_STEPS)
+            group["lr"] = 3e-3 * (1 - step / steps)
         known = torch.isfinite(wanted[some])
         outputs = network(numbers[some], near[some], distance[some])
         loss = F.l1_loss(outputs[known], wanted[some][known])

@@ -4,7 +4,7 @@ import difflib
 from typing import Any
 
 from models.datasets.manifest import Column, Manifest
-from models.errors import UnfitDataset
+from models.errors import BadSetting, UnfitDataset
 from models.families.kinds import KINDS
 from models.training.parts import PARTS
 from models.training.plan import Columns, Plan, classes_of
@@ -21,9 +21,10 @@ LABELS = {
 def check(manifest: Manifest, columns: Columns, order: Any) -> None:
     """`columns` is what `columns.json` holds, `order` that of the training.
 
-    Raises: UnfitDataset.
+    Raises: UnfitDataset, BadSetting.
     """
     plan = Plan.model_validate(order)
+    _check_shares(plan)
     _check_targets(manifest, columns, plan)
     _check_needed(manifest, plan)
     _check_split_column(manifest, columns, plan)
@@ -36,6 +37,18 @@ def check(manifest: Manifest, columns: Columns, order: Any) -> None:
             got="none",
         )
     _check_parts(manifest, columns, plan, rows)
+
+
+def _check_shares(plan: Plan) -> None:
+    """Every process has a part of every batch."""
+    batch_size = plan.training.get("batch_size", plan.devices)
+    if batch_size < plan.devices:
+        raise BadSetting(
+            f"A batch of {batch_size} cannot be shared by {plan.devices} devices.",
+            place="settings.batch_size",
+            expected=f"at least {plan.devices}",
+            got=str(batch_size),
+        )
 
 
 def _check_targets(manifest: Manifest, columns: Columns, plan: Plan) -> None:

@@ -1,6 +1,7 @@
 """The course of a training: its seeds one after the other, with checkpoints, to the staged model."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import torch
 from torch import distributed
 
 from models.card import Card
-from models.checkpoint import load_network, save_model, weights
+from models.checkpoint import LARGEST_WEIGHTS, load_network, save_model, weights
 from models.datasets.stored import Stored
-from models.errors import BadSetting
+from models.errors import BadSetting, Diverged
+from models.families.family import sketch
 from models.families.kinds import KINDS
 from models.infer import choose_device
 from models.settings.training import TrainingSettings
@@ -68,6 +70,7 @@ class Work:
 
 def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
     """All seeds; `ready` is called when there will be something to keep. Raises: MatpropError."""
+    _check_size(work.plan)
     start, processes = time.perf_counter(), joined(work.device)
     first = processes.rank == 0
     reports = Reports(work.folder / "reports.jsonl" if first else None)
@@ -93,6 +96,20 @@ def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lamb
         put(work.folder / "result.json", outcome.result())
     if processes.count > 1:
         distributed.destroy_process_group()
+
+
+def _check_size(plan: Plan) -> None:
+    """A network that could not be kept is not trained. Raises: BadSetting."""
+    settings = KINDS[plan.family].network.model_validate(plan.network)
+    size = 4 * sum(each.numel() for each in sketch(plan.family, settings).parameters())
+    if size > LARGEST_WEIGHTS:
+        raise BadSetting(
+            "The network is too large.",
+            place="settings",
+            expected=f"weights of at most {LARGEST_WEIGHTS / 1e6:,.0f} MB",
+            got=f"{size / 1e6:,.0f} MB",
+            hint="Make it narrower, or of fewer layers.",
+        )
 
 
 def _training(
@@ -133,7 +150,16 @@ def _run(work: Work, training: Training, reports: Reports, waiting: int) -> None
         if writes and time.monotonic() - kept_at > CHECKPOINT_S:
             checkpoints.write(_checkpoint(work, training.seed), training.state())
             kept_at = time.monotonic()
-    if writes and training.history:
+    if training.history and not math.isfinite(training.best_loss):
+        raise Diverged(
+            "No epoch answers the validation rows with finite numbers.",
+            place=f"epoch {training.history[-1].epoch}",
+            expected="a finite loss",
+            got="infinite or no number",
+            hint=f"Lower learning_rate ({training.settings.learning_rate:g}).",
+        )
+    # One that was stopped within an epoch has weights from which no unbroken training could go on.
+    if writes and training.history and not training.stopped:
         checkpoints.write(_checkpoint(work, training.seed), training.state())
 
 
@@ -198,8 +224,24 @@ def _baselines(work: Work, source: Source, reports: Reports) -> Figures:
     found = baselines(source, plan.family, train, classifies=plan.classifies)
     path.parent.mkdir(exist_ok=True)
     put(path, found)
-    reports.log(f"rows: {source.parts.sizes()}; baselines: {json.dumps(found)}")
+    for text in _told(source.parts.sizes() | {"train": len(train)}, found, plan):
+        reports.log(text)
     return found
+
+
+def _told(sizes: dict[str, int], found: Figures, plan: Plan) -> list[str]:
+    """Sentences of what is about to begin."""
+    part = next((each for each in ("test", "val") if sizes[each]), "train")
+    figure = "auc" if plan.classifies else "mae"
+    rows = f"{sizes['train']} rows to learn from, {sizes['val']} to choose the epoch by, {sizes['test']} to judge by"
+    return [
+        rows,
+        *(
+            f"to beat: {name}, {figure} {figures[part][figure]:.4g} on the {part} rows"
+            for name, figures in found.items()
+            if figure in figures.get(part, {})
+        ),
+    ]
 
 
 def _card(folder: Path) -> Card:
@@ -218,6 +260,14 @@ def _go_on_from(folder: Path, training: Training, plan: Plan) -> None:
             got=f"{card.family} with {card.input.as_json()}",
             hint="Leave the settings of the input away: those of the model are taken over.",
         )
+    if card.network != kind.network.model_validate(plan.network):
+        raise BadSetting(
+            f"The network is another one than that of {card.id}.",
+            place="start_from",
+            expected=card.network.model_dump_json(),
+            got=json.dumps(plan.network),
+            hint="Leave the settings of the network away: those of the model are taken over.",
+        )
     same = [(each.property, each.unit) for each in card.targets] == [
         (each.property, each.unit) for each in plan.targets
     ]
@@ -226,13 +276,4 @@ def _go_on_from(folder: Path, training: Training, plan: Plan) -> None:
         torch.tensor([each.std for each in card.targets], dtype=torch.float32),
     )
     # The same property keeps its scale, so that the first answers are those of the model.
-    new = training.start_from(weights(network), scale if same and not card.classifies else None)
-    layers = {name.split(".")[0] for name in new}
-    if layers - {"readout", "out", "hidden", "head"}:
-        raise BadSetting(
-            f"The network is another one than that of {card.id}.",
-            place="start_from",
-            expected=card.network.model_dump_json(),
-            got=json.dumps(plan.network),
-            hint="Leave the settings of the network away: those of the model are taken over.",
-        )
+    training.start_from(weights(network), scale if same and not card.classifies else None)

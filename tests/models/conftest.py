@@ -4,8 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from models.structures.structure import Structure
+
+# As every process of the service does: with more threads than free cores, small products wait for each other.
+torch.set_num_threads(1)
 
 Make = Callable[..., Structure]
 

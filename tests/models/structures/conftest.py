@@ -1,12 +1,19 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from models.errors import InputError
 from models.structures.parse import ReadOptions, parse
 from models.structures.structure import Structure
 
 Reader = Callable[..., list[Structure | InputError]]
+
+
+@pytest.fixture(autouse=True)
+def subnormals() -> None:
+    """A test that computed before may have done without the smallest numbers; here some are drawn."""
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def ordered(stored: Path, tmp_path: Path) -> Callable[..., Path]:
     def order(name: str = "job", settings: dict[str, Any] | None = None, **changes: Any) -> Path:
         folder = tmp_path / name
         folder.mkdir()
-        training = TrainingSettings(epochs=4, batch_size=8, **(settings or {}))
+        training = TrainingSettings(**{"epochs": 4, "batch_size": 8} | (settings or {}))
         parts: dict[str, Any] = {
             "family": "crystal", "targets": [TARGET], "recipe": "best", "seeds": [0],
             "input": GraphSettings().model_dump(mode="json"),

@@ -63,6 +63,18 @@ def test_the_mean_is_that_of_the_training_rows(ordered: Callable[..., Path], sto
     assert found["mean"]["test"]["mae"] == pytest.approx(error)
 
 
+def test_few_rows_are_held_against_what_few_rows_taught(
+    ordered: Callable[..., Path], stored: Path
+) -> None:
+    source, plan = source_of(ordered(), stored)
+    few = source.parts.train[:12]
+    values = source.data.labels.values[few, 0]
+
+    found = baselines(source, plan.family, few, classifies=False)
+
+    assert found["mean"]["train"]["mae"] == pytest.approx(np.abs(values - values.mean()).mean())
+
+
 def test_sites_have_the_mean_of_their_element(ordered: Callable[..., Path], stored: Path) -> None:
     target = [{"column": "charge", "property": "ddec-charge", "unit": "e"}]
     source, _ = source_of(ordered(), stored, family="site", targets=target)

@@ -12,7 +12,7 @@ import pytest
 
 from models.datasets.manifest import Manifest
 from models.datasets.stored import Stored
-from models.errors import UnfitDataset
+from models.errors import BadSetting, UnfitDataset
 from models.settings.graph import GraphSettings
 from models.training.checks import check
 from models.training.parts import divided
@@ -62,6 +62,15 @@ def test_an_unfit_data_set_is_refused(
 
     assert error.value.place == place
     assert said in json.dumps(error.value.as_dict(), ensure_ascii=False)
+
+
+def test_a_batch_is_no_smaller_than_the_devices_that_share_it(
+    ordered: Ordered, stored: Path
+) -> None:
+    with pytest.raises(BadSetting, match="batch of 2") as error:
+        checked(ordered(settings={"batch_size": 2}, devices=4), stored)
+
+    assert error.value.place == "settings.batch_size"
 
 
 @pytest.mark.parametrize(

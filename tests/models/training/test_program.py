@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,10 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 def wait_for_epochs(folder: Path, process: subprocess.Popen[str], count: int) -> None:
     """Read the reports until so many epochs are over."""
-    while process.poll() is None:
-        if (folder / "reports.jsonl").exists() and len(metrics_so_far(folder)) >= count:
-            return
-    raise AssertionError(process.communicate())
+    while not ((folder / "reports.jsonl").exists() and len(metrics_so_far(folder)) >= count):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)  # and leave it the processor
+            raise AssertionError(process.communicate())
 
 
 def metrics_so_far(folder: Path) -> list[str]:
@@ -196,15 +197,41 @@ def test_a_model_can_be_gone_on_from(ordered: Ordered) -> None:
     assert load_network(second / "model")[0].training.start_from == "little-energy@1"  # type: ignore[union-attr]
 
 
-def test_a_model_with_another_network_cannot_be_gone_on_from(ordered: Ordered) -> None:
+@pytest.mark.parametrize(
+    "other", [{"width": 12}, {"edge_start": 0.2, "edge_stop": 8.2}], ids=["shapes", "meaning"]
+)
+def test_a_model_with_another_network_cannot_be_gone_on_from(
+    ordered: Ordered, other: dict[str, Any]
+) -> None:
     first = ordered("first")
     run(first)
-    other = ordered("other", network=NETWORK | {"width": 12}, start_from=str(first / "model"))
+    folder = ordered("other", network=NETWORK | other, start_from=str(first / "model"))
 
     with pytest.raises(BadSetting) as error:
-        run(other)
+        run(folder)
 
     assert "taken over" in str(error.value.hint)
+
+
+def test_a_network_that_could_not_be_kept_is_refused(ordered: Ordered) -> None:
+    large = {"width": 1024, "convolutions": 16, "hidden_width": 4096, "hidden_layers": 8}
+
+    with pytest.raises(BadSetting, match="too large") as error:
+        run(ordered(network=NETWORK | large))
+
+    assert str(error.value.got).endswith("MB")
+
+
+def test_what_is_to_be_beaten_is_said_in_words(ordered: Ordered) -> None:
+    folder = ordered(rows=12)
+
+    result = run(folder)
+
+    lines = [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
+    logs = [line["text"] for line in lines if line["kind"] == "log"]
+    mae = result["baselines"]["mean"]["test"]["mae"]
+    assert "12 rows to learn from, 8 to choose the epoch by, 8 to judge by" in logs
+    assert f"to beat: mean, mae {mae:.4g} on the test rows" in logs
 
 
 def test_a_model_is_judged_by_a_data_set(ordered: Ordered, stored: Path) -> None:
