@@ -6,7 +6,7 @@ import logging
 from celery import Celery
 
 from workers.broker import publish
-from workers.contract import Task
+from workers.contract import WAY_OF, Task
 
 log = logging.getLogger("matprop.service")
 
@@ -20,7 +20,9 @@ class Errands:
         self._turn = asyncio.Lock()
 
     def send(self, kind: Task, job: str) -> None:
-        """Sends the wake-up soon, without making anybody wait."""
+        """Sends the wake-up soon, without making anybody wait; some kinds were woken with their record."""
+        if kind in WAY_OF:
+            return
         task = asyncio.create_task(self._send(kind, job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from models.catalogue import RELEASED, Catalogue
 from workers.answers import Answers
 from workers.broker import PATIENT, connect
-from workers.contract import Queue, Task
+from workers.contract import GATHER, SHORT, Queue, Task
 from workers.drain import Drain
 from workers.files import Files
 from workers.jobs import JobLimits, Jobs
@@ -89,6 +89,13 @@ class Base:
         thread.start()
         self._threads.append(thread)
 
+    def serve(self, way: str, runs: Run) -> None:
+        """For a thread: the jobs of a wake set, one after the other."""
+        holder = self.holder()
+        Drain(
+            connect(self.settings), way, lambda job: holder.run(job, runs.run), self.stopping
+        ).run()
+
     def stop(self) -> None:
         """Wait for the threads, but not beyond the grace time."""
         self.stopping.ask()
@@ -107,13 +114,13 @@ class ParseChild(Base):
         self._runs: dict[Task, Callable[[], Run]] = {
             Task.PREDICT: cache(self.predictor),
             Task.IMPORT: self._importer,
-            Task.DATASET: cache(self._gatherer),
         }
 
     def start(self) -> None:
-        """Serve small jobs from a thread; it has a reader of its own, which bulk does not hold up."""
+        """Small predictions and data sets have a thread each, with a reader of its own; bulk holds up neither."""
         self.pulse.start()
         self.spawn("drain", self._drain)
+        self.spawn("gather", self._gather)
 
     def perform(self, job: str) -> None:
         """A job that takes long, in the process's main thread."""
@@ -143,16 +150,14 @@ class ParseChild(Base):
 
         return Importer(self.files)
 
-    def _gatherer(self) -> Run:
+    def _drain(self) -> None:
+        self.serve(self.queue, self.predictor())
+
+    def _gather(self) -> None:
         from workers.gathering import Gatherer
         from workers.parser import Parser, ParserLimits
 
-        return Gatherer(self.files, Parser(ParserLimits.of(self.settings)))
-
-    def _drain(self) -> None:
-        holder, predictor = self.holder(), self.predictor()
-        waker = connect(self.settings)
-        Drain(waker, self.queue, lambda job: holder.run(job, predictor.run), self.stopping).run()
+        self.serve(GATHER, Gatherer(self.files, Parser(ParserLimits.of(self.settings))))
 
 
 class InferChild(Base):
@@ -190,7 +195,7 @@ class InferChild(Base):
 
 
 class TrainChild(Base):
-    """Trains and judges, each time in a limited process of its own."""
+    """Trains, and beside it does what is short, each time in a limited process of its own."""
 
     program = "models.training.program"
     judge = "models.training.judge"
@@ -199,11 +204,16 @@ class TrainChild(Base):
         super().__init__(Queue.TRAIN, settings, stopping)
 
     def start(self) -> None:
-        """Jobs come as Celery messages; only the pulse needs a thread."""
+        """Trainings come as Celery messages, one at a time; a thread takes what is short."""
         self.pulse.start()
+        self.spawn("short", lambda: self.serve(SHORT, self))
 
     def perform(self, job: str) -> None:
-        """One training, search or evaluation."""
+        """One training."""
+        self.holder().run(job, self.run)
+
+    def run(self, hold: Hold) -> Outcome | None:
+        """A training, one end of a search, or an evaluation. Raises: Stopped, MatpropError."""
         from workers import evaluating, training
         from workers.following import Program
         from workers.tuning import Tuner
@@ -217,7 +227,7 @@ class TrainChild(Base):
             Task.TUNE: Tuner(self.files),
             Task.EVALUATE: evaluating.Evaluator(self.files, judge, machine),
         }
-        self.holder().run(job, lambda hold: runs[hold.claim.kind].run(hold))
+        return runs[hold.claim.kind].run(hold)
 
 
 CHILDREN: dict[Queue, type[ParseChild] | type[InferChild] | type[TrainChild]] = {

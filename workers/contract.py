@@ -34,6 +34,11 @@ QUEUE_OF: dict[Task, Queue] = {
     Task.EVALUATE: Queue.TRAIN,
 }
 
+# Ways past the messages of a queue: its workers have a thread that takes the jobs of such a set as they come. So what
+# is short waits for no training, and what reads a large file holds up no predictions.
+SHORT, GATHER = "short", "gather"
+WAY_OF: dict[Task, str] = {Task.TUNE: SHORT, Task.EVALUATE: SHORT, Task.DATASET: GATHER}
+
 
 class Order(BaseModel):
     """What a job is to do, as stored in its record; large input lies in files."""

@@ -1,4 +1,4 @@
-"""Small predictions: one thread takes their ids from the wake set as they come, without Celery."""
+"""Jobs that wait for no message: one thread takes their ids from a wake set as they come, without Celery."""
 
 import logging
 import time
@@ -8,7 +8,6 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.contract import Queue
 from workers.scripts import BrokerAway, away
 from workers.stopping import Stopping
 
@@ -22,10 +21,10 @@ class Drain:
     """Calls `run` with each id, oldest first, until the worker is told to stop."""
 
     def __init__(
-        self, redis: Redis, queue: Queue, run: Callable[[str], object], stopping: Stopping
+        self, redis: Redis, way: str, run: Callable[[str], object], stopping: Stopping
     ) -> None:
         self.redis: Any = redis
-        self.key = f"mp:wake:{queue}"
+        self.key = f"mp:wake:{way}"
         self.run_job = run
         self.stopping = stopping
 

@@ -1,7 +1,7 @@
 """The Lua scripts, and one call of one of them as a value that sync and async clients can run."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from workers.contract import QUEUE_OF
+from workers.contract import QUEUE_OF, SHORT, WAY_OF, Task
 
 FOLDER = Path(__file__).with_name("lua")
 # What a broker answers that lives but cannot serve just now.
@@ -91,5 +91,9 @@ def away(error: RedisError) -> Exception:
 
 
 def _queues() -> str:
-    rows = ", ".join(f"['{task}'] = '{queue}'" for task, queue in QUEUE_OF.items())
-    return f"local QUEUE_OF = {{ {rows} }}\n"
+    return f"local QUEUE_OF, WAY_OF, SHORT = {_table(QUEUE_OF)}, {_table(WAY_OF)}, '{SHORT}'\n"
+
+
+def _table(names: Mapping[Task, str]) -> str:
+    rows = ", ".join(f"['{task}'] = '{name}'" for task, name in names.items())
+    return f"{{ {rows} }}"

@@ -28,7 +28,7 @@ from service.server import Server
 from service.settings import ServiceSettings
 from tests.service.labelled import SET, columns_of, manifest_of
 from workers.broker import connect
-from workers.contract import Queue, Task
+from workers.contract import GATHER, SHORT, Queue, Task
 from workers.files import Files, written
 from workers.ids import set_of
 from workers.jobs import Beat, BrokerAway, Job, JobLimits, Jobs, Status
@@ -189,7 +189,8 @@ EPOCH = {
 
 
 def woken(redis: Redis) -> list[str]:
-    found = redis.bzpopmin("mp:wake:parse", 0.02)
+    ways = [f"mp:wake:{way}" for way in (Queue.PARSE, GATHER, SHORT)]
+    found = redis.bzpopmin(ways, 0.02)
     return [found[1].decode()] if found else []
 
 

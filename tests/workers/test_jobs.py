@@ -7,7 +7,7 @@ from redis import Redis
 
 from workers import moves
 from workers.broker import connect_async
-from workers.contract import Queue, Task
+from workers.contract import WAY_OF, Queue, Task
 from workers.jobs import (
     AsyncJobs,
     Beat,
@@ -364,13 +364,112 @@ def test_a_parent_cancelled_before_it_closes_closes_all_the_same(jobs):
     assert jobs.get(parent).status is Status.CANCELLED
 
 
-def test_a_cancelled_closing_whose_worker_is_lost_ends(jobs, redis):
+def test_a_cancelled_closing_whose_workers_are_lost_is_done_again_but_not_for_ever(jobs, redis):
     parent, _ = parent_of(jobs, 1)
     jobs.cancel(parent)
-    assert jobs.claim(parent, "closer") is not None
+    for closer in "abc":
+        assert jobs.claim(parent, closer).status is Status.CANCELLING
+        lapse(redis, parent)
+        jobs.reconcile()
+    assert jobs.get(parent).status is Status.CANCELLED
+
+
+def test_a_cancelled_closing_that_takes_too_long_ends(jobs, redis):
+    parent, _ = parent_of(jobs, 1)
+    jobs.cancel(parent)
+    jobs.claim(parent, "closer")
+    redis.hset(f"mp:job:{parent}", "over", 1)
     lapse(redis, parent)
     jobs.reconcile()
     assert jobs.get(parent).status is Status.CANCELLED
+
+
+def test_a_parent_whose_closing_was_lost_closes_also_when_it_is_cancelled_then(jobs, redis):
+    parent, children = parent_of(jobs, 1)
+    end(jobs, children[0])
+    jobs.claim(parent, "closer")
+    lapse(redis, parent)
+    jobs.reconcile()
+    assert jobs.cancel(parent) is Status.CANCELLING
+    assert jobs.finish(jobs.claim(parent, "next"), Status.SUCCEEDED)
+    assert jobs.get(parent).status is Status.CANCELLED
+
+
+def test_children_that_were_purged_before_the_parent_spread_count_as_ended(jobs):
+    parent, claim = claimed(jobs)
+    child = submitted(jobs, id=child_id(parent, 0), parent=parent)
+    end(jobs, child)
+    assert jobs.delete(child)
+    jobs.spread(claim, 1)
+    assert jobs.claim(parent, "closer").failed == 1
+
+
+def test_no_child_is_made_for_a_parent_that_has_ended(jobs):
+    parent, claim = claimed(jobs)
+    jobs.finish(claim, Status.FAILED)
+    child = submitted(jobs, parent=parent)
+    assert jobs.get(child) is None
+
+
+@pytest.mark.parametrize("kind", [Task.DATASET, Task.TUNE, Task.EVALUATE])
+def test_what_is_short_or_reads_a_file_waits_behind_no_message(jobs, redis, kind):
+    redis.lpush("train", "another's message")
+    redis.lpush("parse", "another's message")
+    job = submitted(jobs, kind=kind)
+    way = f"mp:wake:{WAY_OF[kind]}"
+    assert redis.zrange(way, 0, -1) == [job.encode()]
+    make_due(redis, job)
+    assert jobs.reconcile().publish == []
+    jobs.claim(job, "w")
+    assert not redis.exists(way)
+
+
+def kept(jobs: Jobs) -> tuple[str, Claim]:
+    """A training that a successor would go on with."""
+    job, claim = claimed(jobs, kind=Task.TRAIN)
+    jobs.progress(claim, 5, 0, 100, kept=True)
+    return job, claim
+
+
+def test_a_waiting_training_that_has_got_somewhere_is_closed_when_it_is_cancelled(jobs, redis):
+    job, claim = kept(jobs)
+    jobs.release(claim)
+    assert jobs.cancel(job) is Status.CANCELLING
+    assert redis.zrange("mp:wake:short", 0, -1) == [job.encode()]
+    closing = jobs.claim(job, "next")
+    assert (closing.status, closing.done) == (Status.CANCELLING, 5)
+    assert jobs.beat(closing) is Beat.CANCELLED
+    jobs.finish(closing, Status.CANCELLED)
+    assert jobs.get(job).status is Status.CANCELLED
+
+
+@pytest.mark.parametrize("end_of_worker", ["lost", "told to stop"])
+def test_a_cancelled_training_whose_worker_goes_is_closed_by_another(jobs, redis, end_of_worker):
+    job, claim = kept(jobs)
+    jobs.cancel(job)
+    if end_of_worker == "lost":
+        lapse(redis, job)
+        jobs.reconcile()
+    else:
+        jobs.release(claim)
+    assert jobs.get(job).status is Status.CANCELLING
+    assert jobs.claim(job, "next").status is Status.CANCELLING
+
+
+def test_events_go_on_after_a_broker_has_forgotten_what_it_was_told(jobs, redis):
+    job, claim = claimed(jobs)
+    jobs.tell(claim, [("log", '{"text":"a"}')], 0, 40)
+    redis.hset(f"mp:job:{job}", "told", 20)
+    jobs.tell(claim, [("log", '{"text":"b"}')], 40, 60)
+    assert [event.data["text"] for event in jobs.events(job)[2:]] == ["a", "b"]
+
+
+def test_what_a_retry_takes_over_is_kept_while_it_waits(jobs, redis):
+    job, claim = claimed(jobs)
+    jobs.finish(claim, Status.FAILED)
+    redis.zadd("mp:ended", {job: 1})
+    assert jobs.retry(job, new_id("job"))
+    assert jobs.reconcile().forget == []
 
 
 def test_a_parent_that_fails_leaves_no_children_at_work(jobs):

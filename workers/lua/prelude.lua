@@ -24,23 +24,29 @@ local function status_event(id, status, attempt)
   event(id, 'status', cjson.encode({ status = status, attempt = tonumber(attempt) }))
 end
 
+-- The set from which a thread takes the job; nil when it goes by a Celery message. Closing is always short.
+local function way_of(id)
+  local direct, kind, closing = unpack(redis.call('HMGET', record(id), 'direct', 'kind', 'closing'))
+  if direct == '1' then return 'mp:wake:' .. QUEUE_OF[kind] end
+  local way = WAY_OF[kind] or (closing == '1' and QUEUE_OF[kind] == 'train' and SHORT)
+  return way and 'mp:wake:' .. way or nil
+end
+
 -- Puts a queued job where the workers look. A Celery message cannot be sent from here: the caller sends it.
 local function wake(id, t)
-  local direct, kind = unpack(redis.call('HMGET', record(id), 'direct', 'kind'))
-  if direct == '1' then
-    -- A sorted set: publishing again never doubles an entry, and the oldest comes first.
-    redis.call('ZADD', 'mp:wake:' .. QUEUE_OF[kind], 'NX', ms(t), id)
-    return nil
-  end
-  return kind
+  local way = way_of(id)
+  if not way then return redis.call('HGET', record(id), 'kind') end
+  -- A sorted set: publishing again never doubles an entry, and the oldest comes first.
+  redis.call('ZADD', way, 'NX', ms(t), id)
+  return nil
 end
 
 local function unlist(id)
-  local owner, kind = unpack(redis.call('HMGET', record(id), 'owner', 'kind'))
+  local way = way_of(id)
   redis.call('ZREM', 'mp:due', id)
   redis.call('ZREM', 'mp:leases', id)
-  if kind then redis.call('ZREM', 'mp:wake:' .. QUEUE_OF[kind], id) end
-  return owner
+  if way then redis.call('ZREM', way, id) end
+  return redis.call('HGET', record(id), 'owner')
 end
 
 -- What a job needs may not go before it has ended: `mp:using:<data set or model>` holds the unfinished jobs.
@@ -51,8 +57,8 @@ local function use(id, command)
 end
 
 -- The last child of a parent has ended: the parent is due again, to close. One that is cancelled closes as well,
--- for what its children have made so far; it keeps its status.
-local function close_parent(id, t)
+-- for what has been made so far; it keeps its status.
+local function close(id, t)
   local key = record(id)
   redis.call('HSET', key, 'closing', '1', 'tries', '0')
   redis.call('HDEL', key, 'worker')
@@ -96,7 +102,7 @@ local function end_job(id, status, error, t)
   if status ~= 'succeeded' then redis.call('HINCRBY', record(parent), 'failed', 1) end
   local children, ended = unpack(redis.call('HMGET', record(parent), 'children', 'done'))
   event(parent, 'progress', cjson.encode({ done = tonumber(ended), total = tonumber(children or 0) }))
-  if children and tonumber(ended) == tonumber(children) then close_parent(parent, t) end
+  if children and tonumber(ended) == tonumber(children) then close(parent, t) end
 end
 
 -- A job that is cancelled keeps its lease while its worker beats, but not beyond its grace time.
@@ -105,16 +111,30 @@ local function last_lease(id, t)
   redis.call('ZADD', 'mp:leases', ms(math.min(t + tonumber(lease or 10000), tonumber(over))), id)
 end
 
-cancel_job = function(id, t)
-  local key = record(id)
-  local status, attempt, children, closing, grace =
-    unpack(redis.call('HMGET', key, 'status', 'attempt', 'children', 'closing', 'grace'))
-  if not status then return nil end
-  if status == 'queued' and closing ~= '1' then
+-- A job that nobody works at is cancelled. It ends, unless it has something to keep: then it closes first.
+local function cancel_idle(id, t)
+  local status, attempt, kept, children =
+    unpack(redis.call('HMGET', record(id), 'status', 'attempt', 'kept', 'children'))
+  if not kept and not children then
     end_job(id, 'cancelled', '', t)
     return 'cancelled'
   end
+  redis.call('HSET', record(id), 'status', 'cancelling')
+  if status ~= 'cancelling' then status_event(id, 'cancelling', attempt) end
+  redis.call('ZREM', 'mp:leases', id)
+  close(id, t)
+  return 'cancelling'
+end
+
+cancel_job = function(id, t)
+  local key = record(id)
+  local status, attempt, children, grace =
+    unpack(redis.call('HMGET', key, 'status', 'attempt', 'children', 'grace'))
+  if not status then return nil end
   if ENDED[status] or status == 'cancelling' then return status end
+  if status == 'queued' then
+    return cancel_idle(id, t)
+  end
   redis.call('HSET', key, 'status', 'cancelling')
   status_event(id, 'cancelling', attempt)
   if children and not redis.call('ZSCORE', 'mp:leases', id) then

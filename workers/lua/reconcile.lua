@@ -33,7 +33,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:leases', '-inf', ms(t), 'LIM
   local status, attempt = unpack(redis.call('HMGET', key, 'status', 'attempt'))
   redis.call('ZREM', 'mp:leases', id)
   if status == 'cancelling' then
-    end_job(id, 'cancelled', '', t)
+    -- Its worker was slow, or is gone.
+    local over = tonumber(redis.call('HGET', key, 'over') or 0)
+    if over <= t or redis.call('HINCRBY', key, 'lost', 1) >= lives then
+      end_job(id, 'cancelled', '', t)
+    else
+      cancel_idle(id, t)
+    end
   elseif status == 'running' then
     redis.call('HINCRBY', 'mp:metrics', 'leases_lost', 1)
     if redis.call('HINCRBY', key, 'lost', 1) >= lives then
@@ -55,11 +61,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT'
     redis.call('ZREM', 'mp:due', id)
   else
     local tries = redis.call('HINCRBY', key, 'tries', 1)
-    local direct = redis.call('HGET', key, 'direct') == '1'
     -- While messages wait in the queue this job's is most likely among them: only now and then add one, more and
     -- more seldom, since a training may keep the others waiting for days.
     -- With the queue empty it was lost, or sits with a busy worker while others may be idle.
-    local crowded = not direct and redis.call('LLEN', QUEUE_OF[kind]) > 0
+    local crowded = not way_of(id) and redis.call('LLEN', QUEUE_OF[kind]) > 0
     local wait = crowded and math.min(15000, 2500 * 2 ^ tries) or 5000
     redis.call('ZADD', 'mp:due', ms(t + wait), id)
     if not crowded or seldom(tries) then send(id) end

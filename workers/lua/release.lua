@@ -4,7 +4,7 @@ local id, t = ARGV[1], now()
 local key = record(id)
 local status = status_for(id, ARGV[2], ARGV[3])
 if status == 'cancelling' then
-  end_job(id, 'cancelled', '', t)
+  cancel_idle(id, t)
   return 1
 end
 if status ~= 'running' then return 0 end

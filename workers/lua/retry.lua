@@ -1,7 +1,7 @@
 -- ARGV: ended job, id of the new one, most queued jobs, delay until published again (ms).
 -- End states never change: a retry is a new job with the old one's order.
 local id, new, t = ARGV[1], ARGV[2], now()
-local status, failed = unpack(redis.call('HMGET', record(id), 'status', 'failed'))
+local status, failed, ttl = unpack(redis.call('HMGET', record(id), 'status', 'failed', 'ttl'))
 if not status then return 'missing' end
 if redis.call('EXISTS', record(new)) == 1 then return 'accepted' end
 if not ENDED[status] or (status == 'succeeded' and tonumber(failed) == 0) then return 'unfit' end
@@ -18,6 +18,9 @@ for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', '
 end
 redis.call('HSET', record(new), unpack(fields))
 use(new, 'SADD')
+-- What the ended one has left is taken over by the new one, which may have to wait for long.
+redis.call('EXPIRE', record(id), tonumber(ttl) + 3600)
+redis.call('ZADD', 'mp:ended', 'XX', ms(t + tonumber(ttl) * 1000), id)
 redis.call('ZADD', 'mp:due', ms(t), new)
 redis.call('ZADD', 'mp:jobs', 0, new)
 redis.call('ZADD', 'mp:jobs:' .. redis.call('HGET', record(id), 'owner'), 0, new)

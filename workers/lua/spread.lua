@@ -10,9 +10,11 @@ local ended, failed = 0, 0
 for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do
   if status == 'cancelling' then cancel_job(child, t) end
   local state = redis.call('HGET', record(child), 'status')
-  if ENDED[state] then ended = ended + 1 end
-  if ENDED[state] and state ~= 'succeeded' then failed = failed + 1 end
+  if not state or ENDED[state] then  -- one that is gone was purged, after its end
+    ended = ended + 1
+    if state ~= 'succeeded' then failed = failed + 1 end
+  end
 end
 redis.call('HSET', key, 'children', ARGV[4], 'total', ARGV[4], 'done', ended, 'failed', failed)
-if ended >= tonumber(ARGV[4]) then close_parent(id, t) end
+if ended >= tonumber(ARGV[4]) then close(id, t) end
 return 1

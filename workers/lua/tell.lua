@@ -3,7 +3,8 @@
 local id = ARGV[1]
 local status = status_for(id, ARGV[2], ARGV[3])
 if status ~= 'running' and status ~= 'cancelling' then return 'lost' end
-if (redis.call('HGET', record(id), 'told') or '0') == ARGV[4] then
+-- A broker that lost its last second has been told less than the worker knows.
+if tonumber(redis.call('HGET', record(id), 'told') or 0) <= tonumber(ARGV[4]) then
   redis.call('HSET', record(id), 'told', ARGV[5])
   for place = 6, #ARGV, 2 do event(id, ARGV[place], ARGV[place + 1]) end
 end
