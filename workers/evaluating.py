@@ -10,7 +10,15 @@ from workers.following import Program, give_order, result_of
 from workers.jobs import Status
 from workers.owning import Counts, Hold, Outcome
 from workers.spreading import after_trials, first_fault, spread, trials
-from workers.training import MODEL, Machine, dataset_of, forget, taken_over, write_result
+from workers.training import (
+    MODEL,
+    Machine,
+    answered,
+    dataset_of,
+    forget,
+    taken_over,
+    write_result,
+)
 
 
 class Evaluator:
@@ -24,18 +32,20 @@ class Evaluator:
     def run(self, hold: Hold) -> Outcome | None:
         """None while the trainings of a learning curve run. Raises: Stopped, MatpropError."""
         order = EvaluateOrder.model_validate_json(hold.claim.order)
+        if answered(self.files, hold.claim) is not None:
+            return Outcome(Status.SUCCEEDED)
         if not order.sizes:
             return self._judge(hold, order)
         if hold.claim.children is not None:
             return self._curve(hold, order)
-        taken_over(self.files, hold.claim)
+        taken_over(self.files, hold)
         if order.train is None:
             raise ModelError("A learning curve without a training.")
         spread(hold, [order.train.model_copy(update={"rows": size}) for size in order.sizes])
         return None
 
     def _judge(self, hold: Hold, order: EvaluateOrder) -> Outcome:
-        folder = taken_over(self.files, hold.claim)
+        folder = taken_over(self.files, hold)
         if order.model is None:
             raise ModelError("An evaluation without a model.")
         _, model = Catalogue((RELEASED, self.files.models())).get(order.model)
@@ -53,7 +63,7 @@ class Evaluator:
         result = result_of(folder)
         if result is None:
             return Outcome(Status.CANCELLED, counts=hold.counts)
-        write_result(self.files, hold.claim, result | {"model": order.model}, folder / MODEL, None)
+        write_result(self.files, hold, result | {"model": order.model}, folder / MODEL, None)
         return Outcome(Status.SUCCEEDED, counts=(1, 0, 1), afterwards=forget(folder))
 
     def _curve(self, hold: Hold, order: EvaluateOrder) -> Outcome:
@@ -67,7 +77,7 @@ class Evaluator:
         if not stopped and all(trial.result is None for trial in ended):
             raise first_fault(ended)
         folder = self.files.training(hold.claim.id)
-        write_result(self.files, hold.claim, {"curve": points}, folder / MODEL, None)
+        write_result(self.files, hold, {"curve": points}, folder / MODEL, None)
         return Outcome(Status.SUCCEEDED, afterwards=after_trials(hold, self.files))
 
 

@@ -12,7 +12,7 @@ from models.catalogue import RELEASED, Catalogue
 from models.errors import UnknownDataset
 from workers.contract import TrainOrder
 from workers.files import Files, written
-from workers.following import RESULT, Place, Program, give_order, result_of
+from workers.following import RESULT, Place, Program, alone, give_order, result_of
 from workers.jobs import Claim, Status
 from workers.owning import Counts, Hold, Outcome
 from workers.registering import answers_of, check_fits, registered_as
@@ -39,10 +39,11 @@ class Trainer:
 
     def run(self, hold: Hold) -> Outcome:
         """From the data set to the registered version. Raises: Stopped, MatpropError."""
-        claim = hold.claim
-        order = TrainOrder.model_validate_json(claim.order)
+        order = TrainOrder.model_validate_json(hold.claim.order)
+        if (before := answered(self.files, hold.claim)) is not None:
+            return Outcome(Status.CANCELLED if before["stopped"] else Status.SUCCEEDED)
         check_name(self.files, order)
-        folder = self._folder(claim, order)
+        folder = self._folder(hold, order)
         if result_of(folder) is None:
             order = with_settings(folder, order)
             give_order(folder, self._told(order))
@@ -52,10 +53,10 @@ class Trainer:
             return Outcome(Status.CANCELLED, counts=hold.counts)
         return self._ended(hold, order, folder, result)
 
-    def _folder(self, claim: Claim, order: TrainOrder) -> Path:
-        if claim.parent is not None and order.trial is not None:
-            return self.files.trial(claim.parent, order.trial)
-        return taken_over(self.files, claim)
+    def _folder(self, hold: Hold, order: TrainOrder) -> Path:
+        if hold.claim.parent is not None and order.trial is not None:
+            return self.files.trial(hold.claim.parent, order.trial)
+        return taken_over(self.files, hold)
 
     def _told(self, order: TrainOrder) -> dict[str, Any]:
         start = order.start_from
@@ -80,7 +81,7 @@ class Trainer:
             gone = forget(folder / CHECKPOINT if hold.claim.parent else folder)
         hold.got_to(counts)  # the last look before what cannot be taken back
         found = result if order.trial is None else result | {"tried": tried(folder)}
-        write_result(self.files, hold.claim, found, folder / MODEL, order.register_as)
+        write_result(self.files, hold, found, folder / MODEL, order.register_as)
         return Outcome(status, counts=counts, afterwards=gone)
 
 
@@ -99,26 +100,42 @@ def dataset_of(files: Files, dataset: str) -> str:
     return str(folder)
 
 
-def taken_over(files: Files, claim: Claim) -> Path:
-    """The job's folder; a retry goes on in that of the job before, but not from where a cancel ended it."""
-    folder = files.training(claim.id)
-    if claim.retry_of is not None and not folder.exists():
-        before = files.training(claim.retry_of)
+def taken_over(files: Files, hold: Hold) -> Path:
+    """The job's folder; a retry goes on in that of a job before, but not from where a cancel ended it."""
+    folder, job = files.training(hold.claim.id), hold.claim
+    while job.retry_of is not None and not folder.exists():
+        before = files.training(job.retry_of)
         for path in list(before.rglob(RESULT)):
             if (result_of(path.parent) or {}).get("stopped"):
                 path.unlink()
         with suppress(FileNotFoundError):
             before.rename(folder)
+        earlier = hold.jobs.get(job.retry_of)  # one that never began has left its own as it was
+        if earlier is None:
+            break
+        job = earlier
     return folder
 
 
+def answered(files: Files, claim: Claim) -> dict[str, Any] | None:
+    """What an attempt has answered of whose end the broker knows nothing any more."""
+    path = files.result(claim.id)
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
 def write_result(
-    files: Files, claim: Claim, result: dict[str, Any], model: Path, name: str | None
+    files: Files, hold: Hold, result: dict[str, Any], model: Path, name: str | None
 ) -> None:
     """The job's answer, one line; the model that it names is registered before."""
-    made = registered_as(files, name, model) if name and model.is_dir() else None
+    made = None
+    if name and model.is_dir():
+        with alone(model.parent, hold):  # a worker that has lost the job may be at it just now
+            made = registered_as(files, name, model)
     line = {"model": made.id if made else None} | result
-    with written(files.result(claim.id), str(claim.attempt)) as file:
+    with written(files.result(hold.claim.id), str(hold.claim.attempt)) as file:
         file.write(json.dumps(line).encode() + b"\n")
 
 

@@ -11,7 +11,7 @@ from workers.files import Files
 from workers.jobs import Status
 from workers.owning import Hold, Outcome
 from workers.spreading import Trial, after_trials, first_fault, spread, trials
-from workers.training import MODEL, check_name, taken_over, write_result
+from workers.training import MODEL, answered, check_name, taken_over, write_result
 
 
 class Tuner:
@@ -23,7 +23,9 @@ class Tuner:
     def run(self, hold: Hold) -> Outcome | None:
         """None while the trials run. Raises: Stopped, MatpropError."""
         order = TuneOrder.model_validate_json(hold.claim.order)
-        folder = taken_over(self.files, hold.claim)
+        if answered(self.files, hold.claim) is not None:
+            return Outcome(Status.SUCCEEDED)
+        folder = taken_over(self.files, hold)
         if hold.claim.children is not None:
             return self._close(hold, order)
         check_name(self.files, order.train)
@@ -45,7 +47,7 @@ class Tuner:
         ]
         result = {**best.result, "best": best.number, "trials": table}
         hold.got_to((hold.claim.done, hold.claim.failed, hold.claim.total))  # as in a training
-        write_result(self.files, hold.claim, result, best.folder / MODEL, order.train.register_as)
+        write_result(self.files, hold, result, best.folder / MODEL, order.train.register_as)
         return Outcome(Status.SUCCEEDED, afterwards=after_trials(hold, self.files))
 
 

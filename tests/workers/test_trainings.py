@@ -105,6 +105,48 @@ def test_a_worker_told_to_stop_gives_its_training_back(desk):
     assert desk.record(job).done == 3
 
 
+def given_back(desk: Desk, settings) -> tuple[str, Desk]:
+    """A training with three epochs done that no worker holds, and another worker."""
+    test_a_worker_told_to_stop_gives_its_training_back(desk)
+    [job] = desk.jobs.list("me").jobs
+    return job.id, Desk(desk.jobs, settings.state)
+
+
+def test_a_training_that_is_cancelled_while_it_waits_to_go_on_keeps_the_best_so_far(desk, settings):
+    job, other = given_back(desk, settings)
+    assert desk.jobs.cancel(job) is Status.CANCELLING
+    thread = other.in_background(job)
+    other.until_told_of(job, "log")
+    other.pulse.beat()
+    thread.join()
+    assert desk.record(job).status is Status.CANCELLED
+    assert desk.result(job)["model"] == "mine@1"
+
+
+def test_a_retry_of_a_retry_that_never_began_goes_on_all_the_same(desk):
+    failed = desk.train(title="full")
+    first = desk.retried(failed.id)
+    assert desk.jobs.cancel(first) is Status.CANCELLED
+    again = desk.run(desk.retried(first))
+    assert again.status is Status.SUCCEEDED
+    assert [line["text"] for line in desk.events(again.id, "log")] == ["goes on after epoch 2"]
+
+
+def test_an_end_that_the_broker_has_forgotten_is_told_again_and_nothing_learned_again(desk):
+    job = desk.submit()
+    claim = {}
+
+    def work(hold: Hold) -> None:
+        claim["gone"] = desk.runs[Task.TRAIN].run(hold).afterwards
+
+    desk.holder.run(job, work)
+    claim["gone"]()
+    lose_the_worker(desk, job)
+    again = desk.run(job)
+    assert (again.status, again.done, desk.versions()) == (Status.SUCCEEDED, 8, ["1"])
+    assert desk.epochs(job) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def lose_the_worker(desk: Desk, job: str) -> None:
     """Its lease is over, and the job queued again."""
     while desk.record(job).status is not Status.QUEUED:
