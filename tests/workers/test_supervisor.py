@@ -47,9 +47,9 @@ def group_lives(group: int) -> bool:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Puts the test process's signal handlers back."""
+    """None is ignored, as in the background of a shell; puts those of the test process back."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
