@@ -75,14 +75,18 @@ class Program:
                 log.warning("the program was ended (%d) and is started again", ended.code)
 
     def _live(self, hold: Hold, folder: Path, reports: "Reports", lock: int) -> tuple[Ended, bool]:
-        """One life of the process, and whether it was told to end."""
-        until, cancelled = time.monotonic() + self.bounds.wall_s, False
+        """One life of the process, and whether the job was cancelled in it."""
+        reports.tell()  # what a life before has left
+        before, asked, cancelled = reports.told, False, False
+        until = time.monotonic() + self.bounds.wall_s
         with limited.started(self.module, [str(folder)], self.bounds, [lock]) as running:
             while (code := running.wait(LOOK_S)) is None and time.monotonic() < until:
                 reports.tell()
                 if hold.cancelled() and not cancelled:
                     cancelled = True
                     until = time.monotonic() + self.grace_s
+                if cancelled and not asked and reports.told > before:  # from now on it listens
+                    asked = True
                     running.ask_to_end()
             reports.tell()
             return running.ended(code), cancelled
@@ -138,7 +142,7 @@ def alone(folder: Path, hold: Hold) -> Iterator[int]:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while not _locked(lock):
-            hold.check()
+            hold.cancelled()  # there may be something to keep all the same
             time.sleep(LOOK_S)
         yield lock
     finally:

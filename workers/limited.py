@@ -1,8 +1,8 @@
 """A module of ours run as a process of its own that may take only so much memory, time and disk.
 
-    python -m workers.limited NICENESS LIMITS MODULE ARGUMENT…
+    python -m workers.limited PARENT NICENESS LIMITS MODULE ARGUMENT…
 
-sets the limits (JSON) on itself and then becomes MODULE, so that nothing has to run between fork and exec.
+ties its life to PARENT's, sets the limits (JSON) on itself and then becomes MODULE, so that nothing has to run between fork and exec.
 """
 
 import ctypes
@@ -106,7 +106,8 @@ def started(
 ) -> Iterator[Running]:
     """The process with all that it starts, killed at the end of the block; it inherits `keep`."""
     limits = json.dumps(bounds.limits())
-    command = [sys.executable, "-P", "-m", "workers.limited", str(bounds.niceness), limits]
+    command = [sys.executable, "-P", "-m", "workers.limited"]
+    command += [str(os.getpid()), str(bounds.niceness), limits]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [*command, module, *arguments],
@@ -138,15 +139,17 @@ def _end_of(descriptor: int) -> str:
 
 
 def _become(arguments: Sequence[str]) -> None:
-    niceness, limits, module = int(arguments[0]), json.loads(arguments[1]), arguments[2]
+    parent, niceness, limits, module = int(arguments[0]), int(arguments[1]), *arguments[2:4]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it has died before it could be watched
+            sys.exit(1)
         if niceness:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     os.nice(niceness)
-    for name, most in limits.items():
+    for name, most in json.loads(limits).items():
         resource.setrlimit(getattr(resource, name), (most, most))
-    sys.argv = [module, *arguments[3:]]
+    sys.argv = [module, *arguments[4:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

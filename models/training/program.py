@@ -43,7 +43,10 @@ def train(work: Work) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a file tells all of them
         learn(work, (work.folder / STOP).exists)
         return 0
-    signal.signal(signal.SIGTERM, _stop_at_once)
+    if any(work.folder.glob("checkpoint/*.pt")):  # a life before this one has left something
+        _ask_from_now_on()
+    else:
+        signal.signal(signal.SIGTERM, _stop_at_once)
     if work.plan.devices > 1:
         _check_devices(work)
         work.source(Reports(work.folder / "reports.jsonl"))  # once, for all processes

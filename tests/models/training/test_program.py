@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from models.checkpoint import load_network
@@ -19,7 +21,7 @@ from models.settings.training import TrainingSettings
 from models.training.course import Work, learn
 from models.training.judge import judge
 from models.training.parts import chosen
-from models.training.plan import Plan
+from models.training.plan import Division, Plan
 from models.training.reports import Reports
 
 Ordered = Callable[..., Path]
@@ -57,6 +59,12 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == "metric"]
 
 
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
+    while not list(folder.glob("checkpoint/*.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
 def wait_for_epochs(folder: Path, process: subprocess.Popen[str], count: int) -> None:
     """Read the reports until so many epochs are over."""
     while not ((folder / "reports.jsonl").exists() and len(metrics_so_far(folder)) >= count):
@@ -80,6 +88,7 @@ def test_a_training_leaves_its_result_and_a_model_that_opens(ordered: Ordered) -
     assert card.baselines["mean"] == result["baselines"]["mean"]["test"]
     assert card.training is not None
     assert card.training.seeds == (0, 1)
+    assert card.training.division == Division(by="random", val=0.2, test=0.2)
     assert result["spread"]["test"]["mae"]["std"] > 0
     assert [line["seed"] for line in metrics(folder)] == [0] * 4 + [1] * 4
     assert metrics(folder)[-1]["eta_s"] == 0
@@ -114,6 +123,39 @@ def test_one_who_is_told_to_end_keeps_the_best_so_far(ordered: Ordered) -> None:
     assert ended(process, folder)["stopped"]
     card, _ = load_network(folder / "model")
     assert any("stopped" in note for note in card.notes)
+
+
+def test_one_who_is_told_to_end_before_it_goes_on_keeps_what_it_had(ordered: Ordered) -> None:
+    folder = ordered(training=TRAINING | LONG)
+    process = started(folder)
+    wait_for_checkpoint(folder, process)
+    process.kill()
+    process.communicate()
+    (folder / "reports.jsonl").unlink()
+    process = started(folder)
+    while not (folder / "reports.jsonl").exists():  # it has begun to read, and to listen
+        assert process.poll() is None
+
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process, folder)["stopped"]
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_that_is_killed_is_as_if_all_were(ordered: Ordered) -> None:
+    folder = ordered(training=TRAINING | LONG, devices=2)
+    process = started(folder)
+    wait_for_epochs(folder, process, 2)
+    ranks = [
+        each
+        for each in psutil.Process(process.pid).children(recursive=True)
+        if "models.training.program" in each.cmdline()[-2:] and "RANK" in each.environ()
+    ]
+
+    ranks[1].kill()
+    process.communicate(timeout=100)
+
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_two_processes_learn_what_one_does(ordered: Ordered) -> None:
