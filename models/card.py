@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from models.families.kinds import KINDS, AnyInput, AnyNetwork, FamilyName
 from models.settings.frozen import Frozen
+from models.training.plan import Division
 
 CARD_FORMAT = 2
 
@@ -51,7 +52,11 @@ class TrainingRecord(Frozen):
     columns: tuple[str, ...] = Field((), description="What was learned, as the data set calls it.")
     citation: str | None = None
     licence: str | None = None
-    split: str | None = Field(None, description="How the rows were split.")
+    beside: dict[str, str] = Field(
+        default_factory=dict, description="Columns read with them: `adsorbate` and `partners`."
+    )
+    split: str | None = Field(None, description="How the rows were split, in words.")
+    division: Division | None = Field(None, description="The same, to be done again.")
     rows: dict[str, int] = Field(
         default_factory=dict, description="Rows per part: train, val, test."
     )

@@ -10,7 +10,7 @@ from models.training.checks import LABELS
 from service.pointing import about, refused
 from service.problems import Problem, brief
 from service.schemas.evaluation import EvaluationRequest
-from service.schemas.training import TargetRequest, TrainingRequest
+from service.schemas.training import SplitRequest, TargetRequest, TrainingRequest
 from service.training_order import Known, column_of
 from service.training_order import ordered as training
 from service.training_settings import kept
@@ -175,4 +175,8 @@ def repeated(card: Card, known: Known) -> TrainingRequest:
         task="classification" if card.classifies else "regression",
         classes=list(card.classes) if card.classes else None,
         settings=kept(card) | trained,
+        columns=record.beside,
+        split=SplitRequest(**record.division.model_dump() if record.division else {}),
+        start_from=record.start_from,
+        seed=record.seed,
     )

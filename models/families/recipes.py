@@ -77,7 +77,8 @@ def resolved(
     for name in wanted:
         if name not in known:
             raise _unknown(name, family, known)
-    values = {**RECIPES[family][recipe], **wanted}
+    # The user's own words first: where several do not go together, the first is named.
+    values = {**wanted, **RECIPES[family][recipe], **wanted}
     forced: dict[str, Any] = {"outputs": targets}
     if classifies and "task" not in kind.network.model_fields:
         raise BadSetting(

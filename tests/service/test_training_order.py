@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from models.card import TrainingRecord
 from models.catalogue import RELEASED, Catalogue
+from models.training.plan import Division
+from service.evaluation_order import repeated
 from service.forms import checked
 from service.problems import Problem
 from service.schemas.training import TrainingRequest
@@ -89,6 +92,22 @@ def test_going_on_from_a_model_keeps_what_it_was_made_with(known: Known) -> None
     card = known.catalogue.get("tested")[0]
     assert order.start_from == "tested@1"
     assert order.network == card.network.model_dump(mode="json")
+
+
+def test_a_learning_curve_repeats_the_split_a_model_was_trained_with(known: Known) -> None:
+    split = Division(by="group", column="phase", val=0.0, test=0.5, seed=3)
+    made = TrainingRecord(
+        dataset="Hard things", dataset_id=SET, columns=("band_gap",), division=split, seed=7
+    )
+    card = known.catalogue.get("tested")[0].model_copy(
+        update={"origin": "trained", "training": made}
+    )
+
+    again = repeated(card, known)
+
+    assert again.split.model_dump() == split.model_dump()
+    assert again.seed == 7
+    assert [target.column for target in again.wanted] == ["band_gap"]
 
 
 def test_a_name_that_exists_becomes_its_next_version(known: Known) -> None:
