@@ -58,7 +58,7 @@ CURES: dict[str, str] = {
     "unknown_model": "GET /v1/models lists the models, their versions and their aliases.",
     "wrong_unit": "Send the unit that is expected, or leave the field out.",
     "bad_setting": "GET /v1/models/families/{family} lists the settings with their bounds.",
-    "bad_dataset": "The report of the data set names every bad row; mend them, or lower `good_share`.",
+    "bad_dataset": "Compare the file with the layouts in docs/how-to/data-sets.md.",
     "unfit_dataset": "GET /v1/datasets/{id} lists the columns with what they hold.",
     "unknown_dataset": "GET /v1/datasets lists the data sets.",
     "unfit_structure": "Ask a model of a family that reads such structures.",

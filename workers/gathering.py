@@ -5,6 +5,7 @@ which tell what kind each column of labels is, and once to write rows and labels
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ SPLITTING = Bounds(cpu_s=900, wall_s=1800.0, file_bytes=8_000_000_000)
 TELL_EVERY = 100  # rows
 FIRST = 20  # bad rows that the error of a refused set names
 LARGEST = 1 << 30  # of one message
+
+log = logging.getLogger("matprop.worker")
 
 Packed = list[Any]  # number, name, format, structure, labels, error
 
@@ -162,6 +165,8 @@ class Gatherer:
             f"({first['file']}): {first['detail']}",
             expected=f"at least {order.good_share:.0%} of the rows good",
             got=f"{counted.good:,} good rows",
+            hint=first.get("hint")
+            or "The report of the data set names every bad row; mend them, or lower `good_share`.",
         )
         parts = error.as_dict() | {"errors": counted.first}
         counts = (counted.total, counted.refused, counted.total)
@@ -207,7 +212,9 @@ def _told(ended: Ended, name: str) -> dict[str, Any]:
             file=name,
             hint="Send it in several parts, or as JSON lines.",
         )
-    raise ModelError(f"Taking the upload apart ended with {ended.code}: {ended.errors[-2000:]}")
+    log.error("taking %s apart ended with %s: %s", name, ended.code, ended.errors[-2000:])
+    reason = ended.errors.strip().rpartition("\n")[2][:200]
+    raise ModelError(f"Taking the upload apart ended with {ended.code}: {reason}")
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[Packed]:
@@ -294,5 +301,6 @@ def _no_labels(source: str) -> BadDataset:
         "The data set holds structures, but no labels.",
         file=source,
         expected="columns of numbers or texts beside the structures",
-        hint="In a zip, `id_prop.csv` holds them: lines like `mp-1,-3.24` for mp-1.cif.",
+        hint="In a zip, `id_prop.csv` holds them: lines like `mp-1,-3.24` for mp-1.cif. "
+        "Elsewhere they are further keys, or columns, beside the structure.",
     )

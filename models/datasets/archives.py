@@ -2,16 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any
 
 from models.datasets.entries import LONGEST_NAME, Row, Wishes
 from models.datasets.frames import frames
-from models.datasets.labels import as_number, value_of
+from models.datasets.labels import as_number, pointed, value_of
 from models.datasets.lines import document, lines
-from models.datasets.tables import MOST_COLUMNS, parquet, too_many_columns
+from models.datasets.tables import MOST_COLUMNS, holds_structures, parquet, sheet, too_many_columns
 from models.errors import BadDataset, InputError, UnknownFormat, UnreadableStructure
 from models.structures.archive import Member, Most, contents
 from models.structures.formats import ARCHIVES, Format, recognise
@@ -20,6 +21,7 @@ from models.structures.text import decode
 MOST = Most(members=500_000, bytes=8_000_000_000, member_bytes=400_000_000)
 TABLE = "id_prop.csv"
 TABLES = (".csv", ".tsv")
+MOST_LOOKED_AT = 1000  # lines of a table, to find the column of ids
 ID_HEADS = frozenset(
     ("id", "ids", "name", "file", "filename", "material_id", "mpid", "mp_id", "cif_id", "structure", "jid")
 )  # fmt: skip
@@ -50,15 +52,15 @@ class Table:
 
     def find(self, path: PurePosixPath) -> Listed | None:
         """The line of a file, by its path, its name, or its name without suffix."""
-        names = [str(path), path.name, path.stem]
-        if path.stem.upper() in ("POSCAR", "CONTCAR"):
-            names.append(path.parent.name)
-        return next((self.rows[name] for name in names if name in self.rows), None)
+        return next((self.rows[name] for name in _calls(path) if name in self.rows), None)
 
 
 def archive(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Iterator[Row]:
     """The rows of an archive: one a structure file, or those of the one data file in it."""
     table = _table(file, name, kind, wishes)
+    if isinstance(table, Member):
+        yield from sheet(io.BytesIO(table.data), table.name, wishes)
+        return
     number = 0
     for member in contents(file, name, kind, MOST, _is_no_table if table else _is_data):
         path = PurePosixPath(member.name.removeprefix(f"{name}/"))
@@ -99,6 +101,8 @@ def _rows(member: Member, path: PurePosixPath, wishes: Wishes) -> Iterator[Row]:
     stream = io.BytesIO(member.data)
     if member.data.startswith(b"PAR1"):
         found = parquet(stream, member.name, wishes)
+    elif path.suffix.lower() in TABLES:
+        found = sheet(stream, member.name, wishes)
     elif kind is Format.JSONL:
         found = lines(stream, wishes)
     elif kind is Format.EXTXYZ:
@@ -114,7 +118,7 @@ def _rows(member: Member, path: PurePosixPath, wishes: Wishes) -> Iterator[Row]:
 def _kind(member: Member) -> Format | InputError | None:
     if member.error:
         return member.error
-    if member.data.startswith(b"PAR1"):
+    if member.data.startswith(b"PAR1") or member.name.lower().endswith(TABLES):
         return None
     try:
         kind = recognise(member.name, member.data)
@@ -166,11 +170,17 @@ def _without_file(table: Table) -> Iterator[Row]:
         yield Row(listed.line, listed.id[:LONGEST_NAME], error=error)
 
 
-def _table(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Table | None:
-    """The labels, from `id_prop.csv` or the only table of the archive."""
+def _table(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Table | Member | None:
+    """The labels, from `id_prop.csv` or the only table of the archive; that itself if it holds the structures."""
     if kind is Format.GZ:
         return None
-    found = list(contents(file, name, kind, MOST, _is_table))
+    files: set[str] = set()
+
+    def wanted(path: str) -> bool:
+        files.update(_calls(PurePosixPath(path)) if _is_no_table(path) else ())
+        return _is_table(path)
+
+    found = list(contents(file, name, kind, MOST, wanted))
     named = [one for one in found if PurePosixPath(one.name).name.lower() == TABLE]
     if len(named or found) > 1:
         raise BadDataset(
@@ -178,13 +188,24 @@ def _table(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Table | 
             file=name,
             expected=f"one {TABLE}",
             got=", ".join(one.name.removeprefix(f"{name}/") for one in (named or found)[:5])[:200],
+            hint=f"Call the one to be used {TABLE}, and leave out others of this name.",
         )
     for member in named or found:
         if member.error:
             raise member.error
         own = member.name.removeprefix(f"{name}/")
-        return read_table(member.data, own, wishes)
+        return (
+            member if holds_structures(member.data) else read_table(member.data, own, wishes, files)
+        )
     return None
+
+
+def _calls(path: PurePosixPath) -> list[str]:
+    """What the table may call a file: its path, its name, its name without suffix, its folder."""
+    names = [str(path), path.name, path.stem]
+    if path.stem.upper() in ("POSCAR", "CONTCAR"):
+        names.append(path.parent.name)
+    return names
 
 
 def _is_table(path: str) -> bool:
@@ -193,15 +214,16 @@ def _is_table(path: str) -> bool:
     return not hidden and plain.suffix.lower() in TABLES
 
 
-def read_table(data: bytes, name: str, wishes: Wishes) -> Table:
-    """The lines of a table by id, whether it has a header or not."""
+def read_table(data: bytes, name: str, wishes: Wishes, files: Set[str] = frozenset()) -> Table:
+    """The lines of a table by id, whether it has a header or not; `files` tells which column that is."""
     text = data.decode("utf-8-sig", "replace") if data[:2] not in (b"\xff\xfe", b"\xfe\xff") else (
         decode(data, name)[0]
     )  # fmt: skip
+    between = _between(text)
     try:
         rows = [
-            (number, [word.strip() for word in row])
-            for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=_between(text)), 1)
+            (number, [pointed(word, between) for word in row])
+            for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=between), 1)
             if any(word.strip() for word in row)
         ]
     except csv.Error as fault:
@@ -213,16 +235,27 @@ def read_table(data: bytes, name: str, wishes: Wishes) -> Table:
         raise BadDataset(
             f"{name} holds no labels.", file=name, expected="lines like `mp-1,-3.24`", got=text[:60]
         )
-    heads = _heads([row for _, row in rows])
+    at = _id_column([row for _, row in rows], files)
+    heads = _heads([row for _, row in rows], at)
+    body = rows[1:] if heads else rows
     table = Table(name)
-    for number, row in rows[1:] if heads else rows:
-        values = {head: value_of(word) for head, word in zip(heads or _unnamed(widest), row[1:], strict=False)}  # fmt: skip
-        listed = Listed(number, row[0], wishes.kept(values))
-        if row[0] in table.rows:
+    for number, row in body:
+        named = zip(heads or _unnamed(widest), row, strict=False)
+        values = {head: value_of(word) for place, (head, word) in enumerate(named) if place != at}
+        id_ = row[at] if at < len(row) else ""
+        listed = Listed(number, id_, wishes.kept(values))
+        if id_ in table.rows:
             table.twice.append(listed)
         else:
-            table.rows[row[0]] = listed
+            table.rows[id_] = listed
     _without_suffix(table)
+    if files and not any(id_ in files for id_ in table.rows):
+        raise BadDataset(
+            f"No line of {name} names a file of the archive.",
+            file=name,
+            expected=f"a line with {min(files)[:100]!r}",
+            got=", ".join(repr(id_[:40]) for id_ in list(table.rows)[:3]),
+        )
     return table
 
 
@@ -242,15 +275,31 @@ def _between(text: str) -> str:
     return max(",;\t", key=head.count) if any(one in head for one in ",;\t") else ","
 
 
+def _id_column(rows: list[list[str]], files: Container[str]) -> int:
+    """The column whose words are the names of most files; the first one when in doubt."""
+    hits: Counter[int] = Counter()
+    for row in rows[:MOST_LOOKED_AT]:
+        hits.update(
+            place
+            for place, word in enumerate(row)
+            if word in files or PurePosixPath(word).stem in files
+        )
+    return max(hits, key=lambda place: (hits[place], -place), default=0)
+
+
 def _unnamed(widest: int) -> list[str]:
-    return ["value"] if widest == 2 else [f"value_{number}" for number in range(1, widest)]
+    return ["", "value"] if widest == 2 else ["", *(f"value_{place}" for place in range(1, widest))]
 
 
-def _heads(rows: list[list[str]]) -> list[str] | None:
-    """The names of the columns after the first, if the first line is a header."""
+def _heads(rows: list[list[str]], at: int) -> list[str] | None:
+    """The names of the columns, if the first line is a header; pandas leaves that of its index empty."""
     first = rows[0]
-    said = first[0].lower() in ID_HEADS
+    said = any(head.lower() in ID_HEADS for head in first) or first[0] == ""
     below = rows[1] if len(rows) > 1 else []
-    for head, value in zip(first[1:], below[1:], strict=False):
-        said |= as_number(head) is None and as_number(value) is not None and bool(head)
-    return [head or f"value_{place}" for place, head in enumerate(first[1:], 1)] if said else None
+    for place, (head, value) in enumerate(zip(first, below, strict=False)):
+        numbers_below = as_number(head) is None and as_number(value) is not None and bool(head)
+        said |= numbers_below and place != at
+    if not said:
+        return None
+    first[0] = "" if first[0].startswith("Unnamed:") else first[0]
+    return [first[0], *(head or f"value_{place}" for place, head in enumerate(first[1:], 1))]

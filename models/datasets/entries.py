@@ -11,9 +11,12 @@ from models.errors import InputError, UnreadableStructure
 NAMES = ("id", "material_id", "name", "jid", "filename")
 RESERVED = ("name", "formula", "n_sites")  # what every set says of its rows itself
 LATTICE = ("lattice", "cell", "lattice_matrix", "lattice_mat", "lattice_vectors")
-NUMBERS = ("numbers", "atomic_numbers", "species", "symbols", "elements")
-FRACTIONAL = ("frac_coords", "fractional", "fractional_coordinates")
-CARTESIAN = ("positions", "cart_coords", "coords", "pos")
+NUMBERS = ("numbers", "atomic_numbers", "species", "symbols", "elements", "atom_types", "z")
+FRACTIONAL = (
+    "frac_coords", "fractional", "fractional_coordinates", "fractional_positions", "frac_positions",
+    "scaled_positions",
+)  # fmt: skip
+CARTESIAN = ("positions", "cart_coords", "coords", "pos", "cartesian_coordinates")
 TEXTS = {"structure": None, "cif": "cif", "poscar": "poscar"}  # and the format of each
 OPTIMADE = frozenset(
     ("lattice_vectors", "cartesian_site_positions", "species", "species_at_sites", "dimension_types",
@@ -61,10 +64,14 @@ class Wishes:
         found: dict[str, Cell] = {}
         for key, value in labels.items():
             name = str(key).strip()
-            if not name or (self.columns is not None and name not in self.columns):
+            if (
+                not name
+                or name in RESERVED
+                or (self.columns is not None and name not in self.columns)
+            ):
                 continue
-            if name in RESERVED or len(name) > LONGEST_NAME or not name.isprintable():
-                self.left_out.add(name[:LONGEST_NAME])
+            if len(name) > LONGEST_NAME or not name.isprintable():
+                self.left_out.add(ascii(name[:LONGEST_NAME]))
                 continue
             try:
                 found[name] = cell(value)
@@ -82,8 +89,6 @@ def row_of(number: int, record: Record, wishes: Wishes) -> Row:
     except InputError as error:
         return Row(number, name, error=error)
     rest = {key: value for key, value in record.items() if key not in used and key != named}
-    for key in RESERVED:
-        rest.pop(key, None)
     return Row(number, name, data, kind, wishes.kept(more | rest))
 
 
@@ -103,6 +108,7 @@ def _structure(record: Record, coordinates: str | None) -> Found:
         if isinstance(value, dict):
             return _document(value, frozenset((key,)))
         if isinstance(value, str):
+            _check_text(value)
             kind = "json" if kind is None and value.lstrip()[:1] == "{" else kind  # noqa: PLW2901
             return value.encode("utf-8", "replace"), kind, frozenset((key,)), {}
     attributes = record.get("attributes")
@@ -115,6 +121,17 @@ def _structure(record: Record, coordinates: str | None) -> Found:
     if isinstance(record.get("atoms"), dict):
         return _atoms(record["atoms"])
     return _arrays(record, coordinates)
+
+
+def _check_text(text: str) -> None:
+    """A table that pandas wrote may hold how Python shows a structure, from which it cannot be read."""
+    if text.lstrip().startswith(("{'", "Full Formula (")):
+        raise UnreadableStructure(
+            "The text is how Python shows a structure.",
+            expected="CIF, POSCAR or JSON",
+            got=text.lstrip()[:40],
+            hint="Write json.dumps(structure.as_dict()), or structure.to(fmt='cif').",
+        )
 
 
 def _document(value: Record, used: frozenset[str]) -> Found:
@@ -180,4 +197,11 @@ def _json(document: Any) -> bytes:
 
 def _none(record: Record) -> UnreadableStructure:
     got = ", ".join(map(str, list(record)[:12]))[:200] or "nothing"
-    return UnreadableStructure("The row holds no structure.", expected=EXPECTED, got=got)
+    parts = (("lattice", LATTICE), ("numbers", NUMBERS), ("frac_coords", FRACTIONAL + CARTESIAN))
+    missing = [part for part, keys in parts if _first(record, keys) is None]
+    hint = (
+        f"There is no list `{missing[0]}`, or what else it may be called."
+        if len(missing) == 1
+        else None
+    )
+    return UnreadableStructure("The row holds no structure.", expected=EXPECTED, got=got, hint=hint)

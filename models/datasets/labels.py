@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +11,9 @@ LONGEST_TEXT = 500
 LONGEST_LIST = 100_000
 MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "--", "?", "#n/a", "<na>"})
 TRUE, FALSE = frozenset({"true", "t", "yes"}), frozenset({"false", "f", "no"})
+
+ASE_JSON = "_JSON "  # how ASE marks what it writes as JSON into a comment
+_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?$")
 
 # A list of numbers goes from process to process as the bytes of its float64.
 Cell = float | str | bytes | None
@@ -34,7 +38,7 @@ def cell(value: Any) -> Cell:
 
 def value_of(text: str) -> Any:
     """What a text stands for in a table without types: a number, a list, or itself."""
-    plain = text.strip()
+    plain = text.strip().removeprefix(ASE_JSON)
     if plain.lower() in TRUE | FALSE:
         return plain.lower() in TRUE
     if plain[:1] == "[":
@@ -44,6 +48,12 @@ def value_of(text: str) -> Any:
             return plain
     number = as_number(plain)
     return plain if number is None else number
+
+
+def pointed(word: str, between: str) -> str:
+    """A word of a table; where semicolons stand between them, numbers may have a comma for the point."""
+    plain = word.strip()
+    return plain.replace(",", ".") if between == ";" and _COMMA.match(plain) else plain
 
 
 def as_number(text: str) -> float | None:

@@ -4,11 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any
 
-from models.datasets.entries import Row, Wishes, row_of
+from models.datasets.entries import NAMES, TEXTS, Row, Wishes, row_of
 from models.errors import BadDataset, InputError, TooLarge, UnreadableStructure
 
 LINE_BYTES = 20_000_000
 DOCUMENT_BYTES = 400_000_000
+ROWS = (
+    "a zip of structures with id_prop.csv, JSON lines, extxyz, Parquet or CSV, also as .gz or .zst"
+)
+FROM_ASE = 'What ASE reads it also writes so: ase.io.write("set.extxyz", ase.io.read(FILE, ":")).'
 
 
 def lines(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
@@ -25,7 +29,7 @@ def lines(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
 
 
 def document(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
-    """A list of rows, also under `data` or `structures`, or as pandas writes a table (`split`)."""
+    """A list of rows, also under `data` or `structures`; rows by id; or as pandas writes a table."""
     raw = file.read(DOCUMENT_BYTES + 1)
     if len(raw) > DOCUMENT_BYTES:
         raise TooLarge(
@@ -46,15 +50,65 @@ def document(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
 
 
 def _records(found: Any) -> Iterator[Any]:
-    if isinstance(found, dict):
-        columns = found.get("columns")
-        inner = next((found[key] for key in ("data", "structures") if key in found), None)
-        if isinstance(columns, list) and isinstance(inner, list):
-            names = [str(column) for column in columns]
-            yield from (dict(zip(names, row, strict=False)) for row in inner)
-            return
-        found = inner if isinstance(inner, list) else [found]
-    yield from found if isinstance(found, list) else [found]
+    if not isinstance(found, dict):
+        yield from found if isinstance(found, list) else [found]
+        return
+    columns = found.get("columns")
+    inner = next((found[key] for key in ("data", "structures") if key in found), None)
+    if isinstance(columns, list) and isinstance(inner, list):
+        yield from _split(columns, inner, found.get("index"))
+    elif isinstance(inner, list):
+        yield from inner
+    elif "nextid" in found and "ids" in found:
+        raise BadDataset("This is a database of ASE.", expected=ROWS, hint=FROM_ASE)
+    elif _is_columns(found):
+        yield from _by_column(found)
+    elif not _is_row(found) and found and all(isinstance(each, dict) for each in found.values()):
+        yield from (_named(key, each) for key, each in found.items())
+    else:
+        yield found
+
+
+def _split(columns: list[Any], rows: list[Any], index: Any) -> Iterator[Any]:
+    names = [str(column) for column in columns]
+    ids = index if isinstance(index, list) and len(index) == len(rows) else [None] * len(rows)
+    for key, row in zip(ids, rows, strict=True):
+        if not isinstance(row, list):
+            yield row
+            continue
+        record = dict(zip(names, row, strict=False))
+        yield _named(key, record) if isinstance(key, str) else record
+
+
+def _named(key: str, record: dict[str, Any]) -> dict[str, Any]:
+    """The row with its key as its name, unless it has one."""
+    return record if any(name in record for name in NAMES) else {"id": key, **record}
+
+
+def _is_row(found: dict[str, Any]) -> bool:
+    """Whether a structure is here, so that this is one row."""
+    return "sites" in found or "attributes" in found or isinstance(found.get("lattice"), list)
+
+
+def _is_columns(found: dict[str, Any]) -> bool:
+    """Whether each key is a column: a list, or values by the same keys (pandas' own way)."""
+    texts = [found[key] for key in (*TEXTS, "atoms") if key in found]
+    return any(isinstance(each, list) or _is_keyed(each) for each in texts)
+
+
+def _is_keyed(values: Any) -> bool:
+    whole = not isinstance(values, dict) or _is_row(values) or not values
+    return not whole and all(isinstance(each, dict | str) for each in values.values())
+
+
+def _by_column(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    columns = {
+        key: list(each.values()) if isinstance(each, dict) else each
+        for key, each in found.items()
+        if isinstance(each, list | dict)
+    }
+    for row in range(max(map(len, columns.values()))):
+        yield {key: each[row] for key, each in columns.items() if row < len(each)}
 
 
 def _row(number: int, line: bytes, wishes: Wishes) -> Row:

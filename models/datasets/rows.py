@@ -21,7 +21,7 @@ import msgpack
 from models.datasets.archives import archive
 from models.datasets.entries import Row, Wishes
 from models.datasets.frames import frames
-from models.datasets.lines import document, lines
+from models.datasets.lines import FROM_ASE, ROWS, document, lines
 from models.datasets.tables import MOST_COLUMNS, parquet, sheet, too_many_columns
 from models.errors import BadDataset, InputError, TooLarge, UnknownFormat
 from models.structures.formats import ARCHIVES, HEAD_BYTES, Format, recognise
@@ -29,6 +29,7 @@ from models.structures.formats import ARCHIVES, HEAD_BYTES, Format, recognise
 PARQUET, CSV = "parquet", "csv"
 FORMATS = (*(str(one) for one in Format if one not in (Format.CIF, Format.POSCAR)), PARQUET, CSV)
 MOST_ROWS = 2_000_000
+UNPACK = "Unpack it, or pack it with gzip or zstd."
 
 
 def rows(file: IO[bytes], name: str, forced: str | None, wishes: Wishes) -> Iterator[Row]:
@@ -49,8 +50,9 @@ def rows(file: IO[bytes], name: str, forced: str | None, wishes: Wishes) -> Iter
     raise BadDataset(
         "A single structure is no data set.",
         file=name,
-        expected="a zip of structures with id_prop.csv, JSON lines, extxyz, Parquet or CSV",
+        expected=ROWS,
         got=f"a {kind} file",
+        hint="Put all structure files into a zip, with id_prop.csv: lines like `mp-1,-3.24` for mp-1.cif.",
     )
 
 
@@ -67,7 +69,13 @@ def _kind(file: IO[bytes], name: str, forced: str | None) -> str:
         return forced
     if Path(name.lower()).suffix in (".csv", ".tsv"):
         return CSV
-    kind = recognise(name, head)
+    try:
+        kind = recognise(name, head)
+    except UnknownFormat as error:
+        error.expected = ROWS
+        packed = "bzip2" in error.detail or "xz" in error.detail
+        error.hint = UNPACK if packed else f"{FROM_ASE} Tables of pandas: to_parquet."
+        raise
     # A long first line hides that there are more of them.
     first = head.partition(b"\n")[0].strip()
     whole = kind is Format.JSON and first[:1] == b"{" and (first[-1:] == b"}" and b"\n{" in head)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from models.datasets.entries import EXPECTED, Row, Wishes, row_of
-from models.datasets.labels import value_of
+from models.datasets.labels import pointed, value_of
 from models.datasets.lines import LINE_BYTES
 from models.errors import BadDataset, UnreadableStructure
 
@@ -14,6 +14,7 @@ MOST_COLUMNS = 500
 BATCH_ROWS = 64
 GROUP_BYTES = 2_000_000_000  # of one row group as it is in memory
 HEADER_CHARS = 100_000
+HOLDING = frozenset(("structure", "cif", "poscar", "lattice", "atoms"))  # columns of structures
 
 
 def parquet(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
@@ -59,11 +60,10 @@ def sheet(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
     head = text.readline(HEADER_CHARS)
     if not head.endswith("\n") and len(head) >= HEADER_CHARS:
         raise too_many_columns(name, head.count(",") + 1)
-    between = max(",;\t", key=head.count)
-    heads = [one.strip() for one in next(csv.reader([head], delimiter=between), [])]
+    between, heads = _heads(head)
     if len(heads) > MOST_COLUMNS:
         raise too_many_columns(name, len(heads))
-    if not {"structure", "cif", "poscar", "lattice", "atoms"} & set(heads):
+    if not HOLDING & set(heads):
         raise BadDataset(
             "The table has no column of structures.",
             file=name,
@@ -75,10 +75,22 @@ def sheet(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
     try:
         for number, row in enumerate(rows, 1):
             if row:
-                yield _line(number, heads, row, wishes)
+                yield _line(number, heads, [pointed(word, between) for word in row], wishes)
     except csv.Error as fault:
         raise BadDataset(f"The table is broken: {fault}.", file=name,
                          place=f"line {rows.line_num + 1}") from None  # fmt: skip
+
+
+def holds_structures(data: bytes) -> bool:
+    """Whether the first line of this CSV names a column of structures."""
+    head = data[:HEADER_CHARS].partition(b"\n")[0].decode("utf-8-sig", "replace")
+    return bool(HOLDING & set(_heads(head)[1]))
+
+
+def _heads(line: str) -> tuple[str, list[str]]:
+    """What stands between the columns, and their names."""
+    between = max(",;\t", key=line.count)
+    return between, [one.strip() for one in next(csv.reader([line], delimiter=between), [])]
 
 
 def _line(number: int, heads: list[str], row: list[str], wishes: Wishes) -> Row:

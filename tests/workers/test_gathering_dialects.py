@@ -1,0 +1,98 @@
+"""Data sets as pandas, ASE, matminer and spreadsheets write them."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.workers.test_gathering import Desk, cif, desk, jsonl, row, zipped
+from workers.jobs import Status
+
+__all__ = ["desk"]
+
+FILES = {f"{name}.cif": cif(4 + at / 10) for at, name in enumerate("abc")}
+LABELS = {"a": -1.5, "b": 2.0, "c": 0.25}
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    for name, value in LABELS.items():
+        yield {"cif": FILES[f"{name}.cif"], "gap": value}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        ",material_id,gap\n0,a,-1.5\n1,b,2.0\n2,c,0.25\n",
+        "Unnamed: 0,mid,formula,gap\n0,a,CsCl,-1.5\n1,b,CsCl,2.0\n2,c,CsCl,0.25\n",
+        "gap,source,cif_file\n-1.5,x,a.cif\n2,y,b.cif\n0.25,z,c.cif\n",
+        "id;gap\na;-1,5\nb;2,0\nc;0,25\n",
+    ],
+    ids=["index of pandas", "index read again", "ids at the end", "commas for points"],
+)
+def test_the_column_with_the_names_of_files_is_found(desk: Desk, table: str) -> None:
+    held = desk.held("d.zip", zipped(FILES | {"id_prop.csv": table}))
+    assert dict(zip(held.names, held.scalars("gap"), strict=True)) == LABELS
+    assert "formula" not in held.columns
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        dict(zip("abc", rows(), strict=True)),
+        {"cif": [one["cif"] for one in rows()], "gap": [one["gap"] for one in rows()]},
+        {key: {name: one[key] for name, one in zip("abc", rows(), strict=True)} for key in ("cif", "gap")},
+        {"index": ["a", "b", "c"], "columns": ["cif", "gap"], "data": [list(one.values()) for one in rows()]},
+    ],
+    ids=["rows by id", "lists by column", "columns of pandas", "split of pandas"],
+)  # fmt: skip
+def test_a_json_document_is_a_table_in_several_ways(desk: Desk, document: object) -> None:
+    held = desk.held("d.json", json.dumps(document).encode())
+    assert held.scalars("gap") == list(LABELS.values())
+
+
+def test_one_json_object_with_a_structure_is_one_row(desk: Desk) -> None:
+    structure = {key: row(0)[key] for key in ("lattice", "numbers", "frac_coords")}
+    held = desk.held("d.json", json.dumps({"structure": structure, "gap": 1.0}).encode())
+    assert held.scalars("gap") == [1.0]
+
+
+def test_a_table_with_structures_may_be_packed(desk: Desk) -> None:
+    lines = ["id,gap,cif"] + [f'{name},{LABELS[name]},"{FILES[f"{name}.cif"]}"' for name in "abc"]
+    table = "\n".join(lines).encode()
+    for name, data in (("t.csv.gz", gzip.compress(table)), ("t.zip", zipped({"t.csv": table}))):
+        assert desk.held(name, data, name=name).names == ["a", "b", "c"]
+
+
+def test_arrays_that_ase_marks_as_json_are_lists(desk: Desk) -> None:
+    frame = (
+        '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 '
+        'dipole="_JSON [[1.0, 2.0], [3.0, 4.0]]" energy={}\nCs 0 0 0\n'
+    )
+    held = desk.held("d.xyz", "".join(frame.format(at) for at in range(3)).encode())
+    assert held.columns["dipole"].kind == "list"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "hint"),
+    [
+        ("a.db", b"SQLite format 3\0" + bytes(90), "ase.io.write"),
+        ("a.json", b'{"1": {"numbers": [55]}, "ids": [1], "nextid": 2}', "ase.io.write"),
+        ("a.jsonl.bz2", b"BZh91AY&SY" + bytes(range(90)), "gzip"),
+        ("a.jsonl", jsonl({"structure": "{'@module': 'x'}", "gap": 1.0}), "json.dumps"),
+        ("a.jsonl", jsonl({"lattice": [1], "frac_coords": [1], "symbols": "Cs Cl"}), "numbers"),
+        ("a.cif", cif(4).encode(), "zip"),
+    ],
+)
+def test_what_cannot_be_read_is_told_how_it_can_be(
+    desk: Desk, name: str, data: bytes, hint: str
+) -> None:
+    job = desk.run(name, data)
+    assert job.status is Status.FAILED
+    assert hint in str(job.error and job.error["hint"])
+
+
+def test_a_table_of_other_files_says_so(desk: Desk) -> None:
+    job = desk.run("d.zip", zipped(FILES | {"id_prop.csv": "x,1\ny,2\n"}))
+    assert "No line of id_prop.csv names a file" in str(job.error and job.error["detail"])
