@@ -1,5 +1,6 @@
 """Complete settings of a training, and where a search may look for better ones."""
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from models.card import Card
@@ -17,6 +18,7 @@ def settings_of(
     asked: TrainingRequest, family: str, start: Card | None, *, classifies: bool
 ) -> Settings:
     """Complete settings; what a model was made with stays when going on from it. Raises: InputError."""
+    check_types(family, asked.settings)
     brought = kept(start) if start else {}
     found = resolved(
         family,
@@ -25,9 +27,30 @@ def settings_of(
         targets=len(asked.wanted),
         classifies=classifies,
     )
+    weights = found.training.target_weights
+    if weights is not None and len(weights) != len(asked.wanted):
+        raise BadSetting(
+            "There are other targets than weights for them.",
+            place="settings.target_weights",
+            expected=f"{len(asked.wanted)} numbers",
+            got=str(len(weights)),
+        )
     if start is not None and (found.input, found.network) != (start.input, start.network):
         raise other_network(asked, start)
     return found
+
+
+def check_types(family: str, settings: Mapping[str, Any]) -> None:
+    """Neither true nor a text is a number. Raises: BadSetting."""
+    for name, value in settings.items():
+        kinds = setting_types(family, name)
+        if isinstance(value, bool | str) and kinds & {int, float} and not kinds & {bool, str}:
+            raise BadSetting(
+                f"The setting {name} cannot be {brief(repr(value), 60)}.",
+                place=f"settings.{name}",
+                expected="a number",
+                got=type(value).__name__,
+            )
 
 
 def kept(start: Card) -> dict[str, Any]:
