@@ -27,6 +27,7 @@ from service.reach import reaching
 from service.routes.jobs import path_of
 from service.routes.predictions import LINES, IdempotencyKey, Prefer
 from service.schemas.dataset import (
+    AS_AN_ID,
     SET_NAME,
     DatasetAnswer,
     DatasetForm,
@@ -132,8 +133,12 @@ async def received(request: Request, house: House, upload: Upload) -> DatasetFie
 
 def ordered(fields: DatasetFields, upload: Upload) -> DatasetOrder:
     """What a worker is to do."""
+    name = fields.name or name_of(upload.pack.names[0])
+    if re.match(AS_AN_ID, name):
+        raise Problem("invalid_field", f"{name!r} looks like the id of a data set.", pointer="/name",
+                      hint="Give it another `name`.")  # fmt: skip
     return DatasetOrder(
-        name=fields.name or name_of(upload.pack.names[0]),
+        name=name,
         format=fields.format and fields.format.lower(),
         coordinates=fields.coordinates,
         good_share=fields.good_share,

@@ -7,6 +7,7 @@ from service.schemas.job import PageLinks
 from service.schemas.problem import ErrorItem
 
 SET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+AS_AN_ID = r"^set_[0-9A-Z]{26}$"  # what a name must not look like
 
 
 class DatasetForm(BaseModel):

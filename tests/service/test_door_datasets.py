@@ -91,6 +91,7 @@ def test_sets_are_listed_newest_first_in_pages(open_door: Any) -> None:
     ("fields", "status", "expected"),
     [
         ({"name": "../x"}, 422, "invalid_field"),
+        ({"name": "set_01M7YD9JFHAQSA7QTN4FH30WW2"}, 422, "invalid_field"),
         ({"good_share": "2"}, 422, "invalid_field"),
         ({"good_share": "much"}, 422, "invalid_field"),
         ({"nane": "x"}, 422, "unknown_field"),
