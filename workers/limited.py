@@ -1,8 +1,8 @@
 """A module of ours run as a process of its own that may take only so much memory, time and disk.
 
-    python -m workers.limited PARENT NICENESS LIMITS MODULE ARGUMENT…
+    python -m workers.limited NICENESS LIMITS MODULE ARGUMENT…
 
-ties its life to PARENT's, sets the limits (JSON) on itself and then becomes MODULE, so that nothing has to run between fork and exec.
+sets the limits (JSON) on itself and then becomes MODULE, so that nothing has to run between fork and exec.
 """
 
 import ctypes
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 LOOK_S = 0.1
 OUTPUT_BYTES = 1_000_000
 PR_SET_PDEATHSIG = 1
+PARENT = "MATPROP_PARENT"  # whose end is this process's as well
 # All that it learns of where it runs: no broker's address, no key.
 INHERITED = (
     "PATH", "LANG", "LC_ALL", "TMPDIR",
@@ -106,8 +107,7 @@ def started(
 ) -> Iterator[Running]:
     """The process with all that it starts, killed at the end of the block; it inherits `keep`."""
     limits = json.dumps(bounds.limits())
-    command = [sys.executable, "-P", "-m", "workers.limited"]
-    command += [str(os.getpid()), str(bounds.niceness), limits]
+    command = [sys.executable, "-P", "-m", "workers.limited", str(bounds.niceness), limits]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [*command, module, *arguments],
@@ -130,7 +130,8 @@ def started(
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**kept, **threads, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", PARENT: str(os.getpid())}
+    return {**kept, **threads, **ours}
 
 
 def _end_of(descriptor: int) -> str:
@@ -139,17 +140,17 @@ def _end_of(descriptor: int) -> str:
 
 
 def _become(arguments: Sequence[str]) -> None:
-    parent, niceness, limits, module = int(arguments[0]), int(arguments[1]), *arguments[2:4]
+    niceness, limits, module = int(arguments[0]), json.loads(arguments[1]), arguments[2]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it has died before it could be watched
-            sys.exit(1)
+        if os.getppid() != int(os.environ.get(PARENT, os.getppid())):
+            sys.exit(1)  # it has died before it could be watched
         if niceness:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     os.nice(niceness)
-    for name, most in json.loads(limits).items():
+    for name, most in limits.items():
         resource.setrlimit(getattr(resource, name), (most, most))
-    sys.argv = [module, *arguments[4:]]
+    sys.argv = [module, *arguments[3:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -1,6 +1,7 @@
 """A training job, from its claim to the registered version, whatever happens on the way."""
 
 import logging
+import os
 
 import pytest
 
@@ -211,6 +212,12 @@ def test_memory_is_bounded_on_a_cpu_and_files_that_are_mapped_do_not_count(setti
     ]
     assert [one.limits().get("RLIMIT_DATA") for one in bounds] == [16_000_000_000, None]
     assert not any("RLIMIT_AS" in one.limits() for one in bounds)
+
+
+def test_a_program_whose_parent_died_before_it_could_be_watched_ends(monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # who asks is not who starts
+    ended = limited.run("timeit", ["-n1", "-r1", "print('alive')"], Bounds())
+    assert (ended.code, ended.output) == (1, "")
 
 
 def test_a_program_gives_way_to_predictions():
