@@ -64,6 +64,7 @@ bench: $(READY) ## measure against the bars; more with DATA=folder of the data s
 	$(if $(DATA),$(foreach name,neighbours forward epoch end_to_end released_reference published,\
 	  $(ONE) $(BIN)/python -m benchmarks.$(name) --data "$(DATA)" &&) true)
 	$(ONE) $(BIN)/python -m benchmarks.serving
+	$(ONE) $(BIN)/python -m benchmarks.together
 
 openapi: $(READY) ## write openapi.yaml from the service
 	$(BIN)/python -m service.openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
