@@ -183,6 +183,13 @@ async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
         raise Problem(
             "conflict", f"The job is {record.status}; only an ended one can be done again."
         )
+    if record.parent is not None:
+        raise Problem(
+            "conflict",
+            "This is one training of several.",
+            hint=f"Do {record.parent} again: it goes on with those that have not ended.",
+            links={"parent": f"/v1/jobs/{record.parent}"},
+        )
     if record.status == "succeeded" and not record.failed:
         raise Problem("conflict", "Nothing in this job failed.")
     new = new_id("job")

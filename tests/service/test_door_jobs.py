@@ -5,6 +5,10 @@ from typing import Any
 
 import httpx2
 
+from workers.broker import connect
+from workers.contract import Task
+from workers.jobs import Jobs, NewJob, child_id, new_id
+
 GOOD = ("NaCl.cif", b"good")
 BAD = ("broken.cif", b"bad")
 NOBODY = "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"
@@ -97,6 +101,23 @@ def test_a_job_with_failures_can_be_done_again(door: Any) -> None:
 def test_a_job_without_failures_is_not_done_again(door: Any) -> None:
     job = door.predict(GOOD).json()["job"]
     assert code(door.client.post(f"/v1/jobs/{job}/retry"), 409) == "conflict"
+
+
+def test_one_of_several_trainings_is_not_done_again_alone(open_door: Any) -> None:
+    with open_door() as door:
+        door.worker.sleep()
+        jobs = Jobs(connect(door.settings))
+        parent = NewJob(id=new_id("job"), kind=Task.TUNE, order="{}", owner="local")
+        child = NewJob(
+            id=child_id(parent.id, 0), kind=Task.TRAIN, order="{}", owner="local", parent=parent.id
+        )
+        assert jobs.submit(parent)
+        assert jobs.submit(child)
+        jobs.cancel(child.id)
+        answer = door.client.post(f"/v1/jobs/{child.id}/retry")
+        assert code(answer, 409) == "conflict"
+        assert parent.id in answer.json()["hint"]
+        jobs.redis.close()
 
 
 def test_an_ended_job_is_purged_with_its_files(door: Any) -> None:
