@@ -1,6 +1,7 @@
 """Files that nobody will ask for any more: left by a killed process, or by a job that is gone."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def sweep(files: Files, jobs: Jobs, now: float | None = None) -> int:
 
 def _sweep_trainings(files: Files, jobs: Jobs, before: float) -> int:
     """Folders go whole; their time is that of the last file made in them."""
-    folders = [each for each in files.trainings().glob("*") if each.stat().st_mtime < before]
+    folders = [each for each in files.trainings().glob("*") if _made(each) < before]
     gone = [
         folder for folder, wanted in zip(folders, _wanted(jobs, folders), strict=True) if not wanted
     ]
@@ -48,12 +49,15 @@ def _sweep_trainings(files: Files, jobs: Jobs, before: float) -> int:
 
 
 def _older(folder: Path, before: float) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and path.stat().st_mtime < before:
-                yield path
-        except FileNotFoundError:
-            continue  # somebody else removed it
+    return (path for path in folder.rglob("*") if path.is_file() and _made(path) < before)
+
+
+def _made(path: Path) -> float:
+    """When it was last changed; what somebody else has removed just now was never so new."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _job_of(path: Path) -> str | None:

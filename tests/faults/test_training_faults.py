@@ -9,21 +9,21 @@ from pathlib import Path
 
 from tests.faults.conftest import Plant, wait_until
 from tests.workers.training_desk import SET, train_order
-from workers.contract import Task
+from workers.contract import EvaluateOrder, Order, Task
 from workers.files import Files
 from workers.jobs import NewJob, Status, new_id
 
 SIZE = int(os.environ.get("MATPROP_FAULTS", "1"))
-EPOCHS = 200
+EPOCHS = 100
 UNBROKEN = reduce(lambda value, _: (value * 31 + 7) % 1009, range(EPOCHS), 1)
 
 
-def submitted(plant: Plant) -> str:
+def submitted(plant: Plant, kind: Task = Task.TRAIN, order: Order | None = None) -> str:
     dataset = Files(plant.settings.state).dataset(SET)
     dataset.mkdir(parents=True, exist_ok=True)
     (dataset / "manifest.json").write_text("{}")
-    order = train_order(title="slow", epochs=EPOCHS)
-    new = NewJob(id=new_id("job"), kind=Task.TRAIN, order=order.model_dump_json(), uses=(SET,))
+    order = order or train_order(title="slow", epochs=EPOCHS)
+    new = NewJob(id=new_id("job"), kind=kind, order=order.model_dump_json(), uses=(SET,))
     assert plant.jobs.submit(new)
     plant.submitted.append(new.id)
     return new.id
@@ -78,6 +78,19 @@ def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_r
         f"mine@{number + 1}" for number in range(len(plant.submitted))
     )
     assert {plant.jobs.get(job).status for job in plant.submitted} == {Status.SUCCEEDED}
+
+
+def test_what_is_short_does_not_wait_for_a_training_of_the_only_worker(plant):
+    plant.app, plant.queue = "tests.faults.training_worker", "train"
+    plant.start_worker(children=1)
+    training = submitted(plant)
+    wait_until(lambda: plant.jobs.get(training).done > 5, "some epochs")
+    judging = submitted(
+        plant, Task.EVALUATE, EvaluateOrder(dataset=SET, model="formation-energy@1")
+    )
+    wait_until(lambda: plant.jobs.get(judging).status.ended, "the evaluation")
+    assert plant.jobs.get(judging).status is Status.SUCCEEDED
+    assert plant.jobs.get(training).status is Status.RUNNING
 
 
 def test_a_worker_told_to_stop_gives_its_training_back_and_another_goes_on(plant):

@@ -7,6 +7,7 @@ from workers.contract import Queue
 
 class PlayedChild(TrainChild):
     program = "tests.workers.played_training"
+    judge = "tests.workers.played_judge"
 
 
 CHILDREN[Queue.TRAIN] = PlayedChild
