@@ -44,6 +44,7 @@ SPLITTING = Bounds(cpu_s=900, wall_s=1800.0, file_bytes=8_000_000_000)
 TELL_EVERY = 100  # rows
 FIRST = 20  # bad rows that the error of a refused set names
 LARGEST = 1 << 30  # of one message
+AT_LIMIT = ("MemoryError", "File too large")  # how a limit shows itself where it does not kill
 
 log = logging.getLogger("matprop.worker")
 
@@ -206,7 +207,7 @@ def _told(ended: Ended, name: str) -> dict[str, Any]:
         return told
     if ended.code == 1 and ended.output:
         raise MatpropError.from_dict(json.loads(ended.output)).in_file(name)
-    if ended.code is None or ended.code < 0 or "MemoryError" in ended.errors:
+    if ended.code is None or ended.code < 0 or any(sign in ended.errors for sign in AT_LIMIT):
         raise BadDataset(
             "Reading this file takes more memory, time or room than it may.",
             file=name,

@@ -29,6 +29,7 @@ from models.structures.formats import ARCHIVES, HEAD_BYTES, Format, recognise
 PARQUET, CSV = "parquet", "csv"
 FORMATS = (*(str(one) for one in Format if one not in (Format.CIF, Format.POSCAR)), PARQUET, CSV)
 MOST_ROWS = 2_000_000
+SMALL_BYTES, GROWTH = 100_000_000, 100  # a small file must not fill the disk
 UNPACK = "Unpack it, or pack it with gzip or zstd."
 
 
@@ -86,6 +87,7 @@ def split(path: Path, out: Path, name: str, forced: str | None, wishes: Wishes) 
     """Writes the rows; what was met on the way. Raises: InputError."""
     count = 0
     columns: set[str] = set()
+    most = SMALL_BYTES + GROWTH * path.stat().st_size
     with path.open("rb") as file, out.open("wb") as target:
         for count, row in enumerate(rows(file, name, forced, wishes), 1):
             columns |= row.labels.keys()
@@ -96,6 +98,12 @@ def split(path: Path, out: Path, name: str, forced: str | None, wishes: Wishes) 
             error = None if row.error is None else row.error.as_dict()
             packed = [row.number, row.name, row.format, row.data, row.labels, error]
             target.write(msgpack.packb(packed))
+            if target.tell() > most:
+                raise TooLarge(
+                    f"The file grows more than {GROWTH}-fold when it is read.",
+                    file=name,
+                    expected=f"{most:,} bytes of rows",
+                )
     if not count:
         raise BadDataset("The data set is empty.", file=name, expected="at least one row")
     _told(wishes, columns)

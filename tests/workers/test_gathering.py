@@ -354,6 +354,16 @@ def test_a_parquet_that_lies_of_its_rows_is_refused(desk: Desk) -> None:
     assert job.error["code"] == "bad_dataset"
 
 
+def test_a_small_parquet_cannot_fill_the_disk(desk: Desk) -> None:
+    pa = pytest.importorskip("pyarrow")
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), ["x" * 500_000])
+    out = io.BytesIO()
+    pytest.importorskip("pyarrow.parquet").write_table(pa.table({"cif": same}), out)
+    job = desk.run("d.parquet", out.getvalue())
+    assert job.error is not None
+    assert job.error["code"] == "too_large"
+
+
 def test_a_reader_that_takes_too_much_is_ended(desk: Desk) -> None:
     desk.gatherer = Gatherer(desk.files, desk.gatherer.reader, Bounds(memory_bytes=150_000_000))
     job = desk.run("a.json", json.dumps([row(1, y=[0.0] * 90_000)] * 60).encode())
