@@ -44,15 +44,15 @@ class Batch:
 
 def collate(graphs: Sequence[Graph]) -> Batch:
     """Join graphs; each keeps its sites and edges in order."""
-    sites = np.array([graph.n_sites for graph in graphs])
-    edges = np.array([graph.n_edges for graph in graphs])
+    indices = [graph.index for graph in graphs]
+    sites = np.array([len(graph.numbers) for graph in graphs])
     first_site = np.cumsum(sites) - sites
     counts = np.concatenate([graph.counts for graph in graphs])
-    neighbour = np.concatenate([graph.index for graph in graphs]).astype(np.int64)
-    neighbour += np.repeat(first_site, edges)
+    neighbour = np.concatenate(indices, dtype=np.int64)
+    neighbour += np.repeat(first_site, [len(index) for index in indices])
     degree = int(counts[0]) if (counts == counts[0]).all() else 0
     return Batch(
-        numbers=_tensor(np.concatenate([graph.numbers for graph in graphs]).astype(np.int64)),
+        numbers=_tensor(np.concatenate([graph.numbers for graph in graphs], dtype=np.int64)),
         crystal=_tensor(np.repeat(np.arange(len(graphs)), sites)),
         first_site=_tensor(first_site),
         n_sites=_tensor(sites.astype(np.float32)),

@@ -18,11 +18,28 @@ BAND = 8  # Gaussians that are more than 1.2e-7 = exp(-16) at any distance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Merged:
+    """Edges of a batch, those of a site that are alike as one."""
+
+    first_edge: Tensor  # (sites,)
+    neighbour: Tensor  # (merged,)
+    distance: Tensor  # (merged,) Å
+    times: Tensor  # (merged,) float, for how many edges it stands
+    weight: Tensor  # (merged,) the sum of theirs
+    row: Tensor  # (edges,) where each edge went
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Band:
     """Features of edges of which all but a few successive ones are zero."""
 
-    start: Tensor  # (edges,) int32, the first
+    start: Tensor  # (edges,) int32, the first; of merged ones where there are such
     share: Tensor  # (edges, a few)
+    merged: Merged | None = None
+
+    def __len__(self) -> int:
+        """Edges of the batch."""
+        return len(self.merged.row if self.merged else self.start)
 
     @classmethod
     def all_rows(cls, features: Tensor) -> Self:
@@ -37,7 +54,8 @@ class Band:
     def dense(self, width: int) -> Tensor:
         """With the zeros.  # (edges, width)"""
         at = self.start.long()[:, None] + torch.arange(self.share.shape[1])
-        return self.share.new_zeros(len(self.start), width).scatter_(1, at, self.share)
+        features = self.share.new_zeros(len(self.start), width).scatter_(1, at, self.share)
+        return features.index_select(0, self.merged.row) if self.merged else features
 
 
 def edge_width(settings: "TrunkSettings") -> int:

@@ -1,5 +1,8 @@
 /* The gated convolution, Eq. 5, forwards and backwards, edge by edge: nothing is kept of an edge.
  *
+ * Edges of a site that lead to the same neighbour over the same distance, as they do in small cells of high
+ * symmetry, are one edge that counts several times.
+ *
  * An edge's row is z = terms of its centre + terms of its neighbour + a few weighted rows of a table (what the
  * edge tells). BatchNorm needs the figures of all edges before any is finished, so there are two passes over
  * the edges; z is so cheap that it is made anew in each. Backwards one pass is enough: the gradient is
@@ -29,18 +32,27 @@
 #define INLINED static inline
 #endif
 
+#if defined(__GNUC__)
+#define UNROLLED _Pragma("GCC unroll 4")
+#else
+#define UNROLLED
+#endif
+
 #define EACH(c, n) PARALLEL for (Py_ssize_t c = 0; c < (n); c++)
 
 typedef struct {
     Py_ssize_t width, sites, edges, count, rows; /* count: rows of the table an edge */
     int training;
     double eps, momentum;
-    const float *terms; /* sites x 4 width: as a centre (gate, core), as a neighbour (gate, core) */
+    double total; /* edges, each as often as it counts */
+    const float *of_site, *of_neighbour, *bias; /* 2 width x width twice, 2 width */
+    float *terms; /* sites x 4 width: as a centre (gate, core), as a neighbour (gate, core) */
     const int64_t *first_edge, *neighbour;
     const int32_t *start; /* edges: the first of the table's rows */
     const float *share;   /* edges x count */
     const float *table;   /* rows x 2 width */
-    const float *weight;  /* edges, or NULL */
+    const float *times;   /* edges, how often each counts; or NULL */
+    const float *weight;  /* edges, the sum of those it stands for; or NULL */
     const float *vectors; /* sites x width */
     const float *gate_scale, *gate_shift, *sum_scale, *sum_shift;
     float *gate_mean, *gate_variance, *sum_mean, *sum_variance; /* running */
@@ -48,7 +60,8 @@ typedef struct {
     float *new_vectors, *sums;                                  /* sites x width */
     float *site_z, *table_z;                                    /* as terms, as table; or NULL */
     const float *gradient;                                      /* sites x width */
-    float *d_vectors, *d_terms, *d_table, *d_gate, *d_sum;      /* of scales, then of shifts */
+    float *d_vectors, *d_table, *d_gate, *d_sum;                /* of scales, then of shifts */
+    float *d_site, *d_neighbour;
     float *room;
     double *precise;
 } Layer;
@@ -148,7 +161,7 @@ INLINED void make_row(float *restrict z, const float *restrict own, const float 
     }
 }
 
-/* The reverse: a gradient of z added to the rows that z came from. */
+/* The reverse: a row added to those that z came from. */
 INLINED void add_row(const float *restrict z, float *restrict own, float *restrict near,
                      float *restrict table, const float *restrict share, Py_ssize_t count, Py_ssize_t n)
 {
@@ -180,12 +193,66 @@ INLINED void row_of(const Layer *l, Py_ssize_t site, Py_ssize_t edge, float *res
              l->table + l->start[edge] * n, l->share + edge * l->count, l->count, n);
 }
 
-INLINED void back_to(const Layer *l, Py_ssize_t site, Py_ssize_t edge, const float *restrict z,
+INLINED void back_to(const Layer *l, Py_ssize_t edge, const float *restrict z, float *restrict own,
                      float *restrict terms, float *restrict table)
 {
     const Py_ssize_t n = 2 * l->width;
-    add_row(z, terms + site * 2 * n, terms + l->neighbour[edge] * 2 * n + n, table + l->start[edge] * n,
+    add_row(z, own, terms + l->neighbour[edge] * 2 * n + n, table + l->start[edge] * n,
             l->share + edge * l->count, l->count, n);
+}
+
+INLINED float times_of(const Layer *l, Py_ssize_t edge)
+{
+    return l->times ? l->times[edge] : 1.0f;
+}
+
+/* ---- products of matrices ---------------------------------------------------------------------------- */
+
+#define TALL 4
+#define WIDEST 32
+#define DEEP 128 /* so much of b stays in the nearest cache */
+
+/* to += a b, of `TALL` rows and `wide` columns.  down, along: from one row, one column of a to the next */
+INLINED void add_tile(float *restrict to, Py_ssize_t across, const float *restrict a, Py_ssize_t down,
+                      Py_ssize_t along, const float *restrict b, Py_ssize_t n, Py_ssize_t count, const int wide)
+{
+    float sum[TALL][WIDEST];
+    for (int r = 0; r < TALL; r++)
+        for (int c = 0; c < wide; c++) sum[r][c] = to[r * across + c];
+    for (Py_ssize_t k = 0; k < count; k++, a += along, b += n) {
+        UNROLLED for (int r = 0; r < TALL; r++)
+            EACH(c, wide) sum[r][c] += a[r * down] * b[c];
+    }
+    for (int r = 0; r < TALL; r++)
+        for (int c = 0; c < wide; c++) to[r * across + c] = sum[r][c];
+}
+
+/* The same of whatever size. */
+INLINED void add_rest(float *restrict to, Py_ssize_t across, const float *restrict a, Py_ssize_t down,
+                      Py_ssize_t along, const float *restrict b, Py_ssize_t n, Py_ssize_t count,
+                      Py_ssize_t rows, Py_ssize_t columns)
+{
+    for (Py_ssize_t r = 0; r < rows; r++)
+        for (Py_ssize_t k = 0; k < count; k++) {
+            const float factor = a[r * down + k * along];
+            EACH(c, columns) to[r * across + c] += factor * b[k * n + c];
+        }
+}
+
+/* to += a b.  to: rows x n, `across` from row to row; a: rows x count; b: count x n */
+INLINED void add_product(float *restrict to, Py_ssize_t across, const float *restrict a, Py_ssize_t down,
+                         Py_ssize_t along, const float *restrict b, Py_ssize_t rows, Py_ssize_t n,
+                         Py_ssize_t count, const int wide)
+{
+    const Py_ssize_t tall = rows / TALL * TALL, broad = n / wide * wide;
+    for (Py_ssize_t k = 0; k < count; k += DEEP, a += DEEP * along, b += DEEP * n) {
+        const Py_ssize_t few = count - k < DEEP ? count - k : DEEP;
+        for (Py_ssize_t c = 0; c < broad; c += wide)
+            for (Py_ssize_t r = 0; r < tall; r += TALL)
+                add_tile(to + r * across + c, across, a + r * down, down, along, b + c, n, few, wide);
+        add_rest(to + broad, across, a, down, along, b + broad, n, few, tall, n - broad);
+        add_rest(to + tall * across, across, a + tall * down, down, along, b, n, few, rows - tall, n);
+    }
 }
 
 /* ---- BatchNorm -------------------------------------------------------------------------------------- */
@@ -224,26 +291,34 @@ INLINED void measure_edges(const Layer *l)
     float *z = l->room, *origin = z + n, *part = origin + n;
     double *total = l->precise;
     memset(total, 0, 2 * n * sizeof(double));
+    if (l->site_z) {
+        clear(l->site_z, l->sites * 2 * n);
+        clear(l->table_z, l->rows * n);
+    }
     Py_ssize_t first = 0;
     while (first + 1 < l->sites && !end_of(l, first)) first++;
     row_of(l, first, 0, origin);
     for (Py_ssize_t site = 0; site < l->sites; site++) {
         clear(part, 2 * n);
         for (Py_ssize_t e = l->first_edge[site]; e < end_of(l, site); e++) {
+            const float times = times_of(l, e);
             row_of(l, site, e, z);
             EACH(c, n)
             {
                 float away = z[c] - origin[c];
-                z[c] = away;
-                part[c] += away;
-                part[n + c] += away * away;
+                z[c] = times * away;
+                part[n + c] += z[c] * away;
             }
-            if (l->site_z) back_to(l, site, e, z, l->site_z, l->table_z);
+            if (l->site_z)
+                back_to(l, e, z, part, l->site_z, l->table_z);
+            else
+                EACH(c, n) part[c] += z[c];
         }
         EACH(c, 2 * n) total[c] += part[c];
+        if (l->site_z) memcpy(l->site_z + site * 2 * n, part, n * sizeof(float));
     }
     /* What was summed is z - origin; the mean of that is what the gradient looks for. */
-    settle(l, n, (double)l->edges, origin, total, l->figures, l->figures + n, l->gate_mean,
+    settle(l, n, l->total, origin, total, l->figures, l->figures + n, l->gate_mean,
            l->gate_variance);
 }
 
@@ -288,10 +363,26 @@ INLINED void add_message(const float *restrict z, const float *restrict a, const
     }
 }
 
-INLINED void forward_body(const Layer *l)
+/* What each site tells its edges. */
+INLINED void make_terms(const Layer *l, float *restrict turned, const int wide)
+{
+    const Py_ssize_t w = l->width, n = 2 * w;
+    for (Py_ssize_t k = 0; k < w; k++)
+        for (Py_ssize_t c = 0; c < n; c++) {
+            turned[k * 2 * n + c] = l->of_site[c * w + k];
+            turned[k * 2 * n + n + c] = l->of_neighbour[c * w + k];
+        }
+    clear(l->terms, l->sites * 2 * n);
+    for (Py_ssize_t site = 0; site < l->sites; site++)
+        memcpy(l->terms + site * 2 * n, l->bias, n * sizeof(float));
+    add_product(l->terms, 2 * n, l->vectors, w, 1, turned, l->sites, 2 * n, w, wide);
+}
+
+INLINED void forward_body(const Layer *l, const int wide)
 {
     const Py_ssize_t width = l->width, n = 2 * width;
     float *z = l->room, *a = z + n, *b = a + n;
+    make_terms(l, l->room, wide);
     if (l->training)
         measure_edges(l);
     else
@@ -302,7 +393,7 @@ INLINED void forward_body(const Layer *l)
         clear(sum, width);
         for (Py_ssize_t e = l->first_edge[site]; e < end_of(l, site); e++) {
             row_of(l, site, e, z);
-            add_message(z, a, b, l->weight ? l->weight[e] : 1.0f, sum, width);
+            add_message(z, a, b, l->weight ? l->weight[e] : times_of(l, e), sum, width);
         }
     }
     if (l->training)
@@ -353,7 +444,7 @@ INLINED void back_through_sums(const Layer *l, float *restrict a, float *restric
     }
 }
 
-/* The gradient of z's normalised row, in place of z; sums of it by channel in `part`. */
+/* The gradient of z's normalised row, in place of z; sums of it times that row in the second half of `part`. */
 INLINED void back_through_message(float *restrict z, const float *restrict a, const float *restrict b,
                                   const float *restrict mean, const float *restrict inverse, float weight,
                                   const float *restrict sum, float *restrict part, Py_ssize_t width)
@@ -366,8 +457,6 @@ INLINED void back_through_message(float *restrict z, const float *restrict a, co
         float share = 1.0f / (1.0f + t);
         float d_gate = given * (t * share * share) * softplus(core, u);
         float d_core = given * (gate < 0 ? t * share : share) * sigmoid(core, u);
-        part[c] += d_gate;
-        part[width + c] += d_core;
         part[n + c] += d_gate * ((z[c] - mean[c]) * inverse[c]);
         part[n + width + c] += d_core * ((z[width + c] - mean[width + c]) * inverse[width + c]);
         z[c] = d_gate;
@@ -384,12 +473,26 @@ INLINED void put_together(float *restrict gradient, const float *restrict z, flo
     EACH(c, n) gradient[c] = a[c] * (gradient[c] - share * c1[c] - c2[c] * (z[c] - share * mean[c]));
 }
 
-INLINED void backward_body(const Layer *l)
+/* To the sites' vectors and the weights of the products. */
+INLINED void back_through_terms(const Layer *l, const float *restrict d_terms, const int wide)
+{
+    const Py_ssize_t w = l->width, n = 2 * w;
+    const float *const weights[2] = {l->of_site, l->of_neighbour};
+    float *const gradients[2] = {l->d_site, l->d_neighbour};
+    for (int k = 0; k < 2; k++, d_terms += n) {
+        add_product(l->d_vectors, w, d_terms, 2 * n, 1, weights[k], l->sites, w, n, wide);
+        clear(gradients[k], n * w);
+        add_product(gradients[k], w, d_terms, 1, 2 * n, l->vectors, n, w, l->sites, wide);
+    }
+}
+
+INLINED void backward_body(const Layer *l, const int wide)
 {
     const Py_ssize_t width = l->width, n = 2 * width;
     const float *mean = l->figures, *inverse = l->figures + n;
     float *z = l->room, *a = z + n, *b = a + n, *part = b + n, *c1 = part + 2 * n, *c2 = c1 + n,
-          *shares = c2 + n, *d_sums = shares + l->sites + l->rows;
+          *d_terms = c2 + n, *d_sums = d_terms + l->sites * 2 * n, *own_shares = d_sums + l->sites * width,
+          *near_shares = own_shares + l->sites, *table_shares = near_shares + l->sites;
     double *total = l->precise;
     back_through_sums(l, c1, c2);
     for (Py_ssize_t c = 0; c < width; c++) {
@@ -405,21 +508,24 @@ INLINED void backward_body(const Layer *l)
     }
     folded(l->gate_scale, l->gate_shift, mean, inverse, a, b, n);
     memset(total, 0, 2 * n * sizeof(double));
-    clear(l->d_terms, l->sites * 2 * n);
+    clear(d_terms, l->sites * 2 * n);
     clear(l->d_table, l->rows * n);
-    clear(shares, l->sites + l->rows);
+    clear(own_shares, 2 * l->sites + l->rows);
     for (Py_ssize_t site = 0; site < l->sites; site++) {
         clear(part, 2 * n);
         for (Py_ssize_t e = l->first_edge[site]; e < end_of(l, site); e++) {
+            const float times = times_of(l, e);
             row_of(l, site, e, z);
-            back_through_message(z, a, b, mean, inverse, l->weight ? l->weight[e] : 1.0f,
+            back_through_message(z, a, b, mean, inverse, l->weight ? l->weight[e] : times,
                                  d_sums + site * width, part, width);
-            back_to(l, site, e, z, l->d_terms, l->d_table);
-            shares[l->neighbour[e]] += 1.0f;
+            back_to(l, e, z, part, d_terms, l->d_table);
+            own_shares[site] += times;
+            near_shares[l->neighbour[e]] += times;
             for (Py_ssize_t k = 0; k < l->count; k++)
-                shares[l->sites + l->start[e] + k] += l->share[e * l->count + k];
+                table_shares[l->start[e] + k] += times * l->share[e * l->count + k];
         }
         EACH(c, 2 * n) total[c] += part[c];
+        memcpy(d_terms + site * 2 * n, part, n * sizeof(float));
     }
     /* z was summed from an origin: the first edge's. */
     Py_ssize_t first = 0;
@@ -428,26 +534,27 @@ INLINED void backward_body(const Layer *l)
     for (Py_ssize_t c = 0; c < n; c++) {
         l->d_gate[c] = (float)total[n + c];
         l->d_gate[n + c] = (float)total[c];
-        c1[c] = (float)(total[c] / l->edges);
-        c2[c] = (float)(total[n + c] / l->edges) * inverse[c];
+        c1[c] = (float)(total[c] / l->total);
+        c2[c] = (float)(total[n + c] / l->total) * inverse[c];
         b[c] = mean[c] - z[c];
     }
     for (Py_ssize_t site = 0; site < l->sites; site++) {
-        float *to = l->d_terms + site * 2 * n;
+        float *to = d_terms + site * 2 * n;
         const float *from = l->site_z + site * 2 * n;
-        put_together(to, from, (float)(end_of(l, site) - l->first_edge[site]), a, c1, c2, b, n);
-        put_together(to + n, from + n, shares[site], a, c1, c2, b, n);
+        put_together(to, from, own_shares[site], a, c1, c2, b, n);
+        put_together(to + n, from + n, near_shares[site], a, c1, c2, b, n);
     }
     for (Py_ssize_t row = 0; row < l->rows; row++)
-        put_together(l->d_table + row * n, l->table_z + row * n, shares[l->sites + row], a, c1, c2, b, n);
+        put_together(l->d_table + row * n, l->table_z + row * n, table_shares[row], a, c1, c2, b, n);
+    back_through_terms(l, d_terms, wide);
 }
 
 /* ---- one for each kind of processor ------------------------------------------------------------------- */
 
 typedef void (*Pass)(const Layer *);
 
-static void forward_any(const Layer *l) { forward_body(l); }
-static void backward_any(const Layer *l) { backward_body(l); }
+static void forward_any(const Layer *l) { forward_body(l, 8); }
+static void backward_any(const Layer *l) { backward_body(l, 8); }
 
 static Pass forward_pass = forward_any, backward_pass = backward_any;
 
@@ -458,10 +565,10 @@ static Pass forward_pass = forward_any, backward_pass = backward_any;
 #else
 #define AVX512 __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")))
 #endif
-AVX2 static void forward_avx2(const Layer *l) { forward_body(l); }
-AVX2 static void backward_avx2(const Layer *l) { backward_body(l); }
-AVX512 static void forward_avx512(const Layer *l) { forward_body(l); }
-AVX512 static void backward_avx512(const Layer *l) { backward_body(l); }
+AVX2 static void forward_avx2(const Layer *l) { forward_body(l, 16); }
+AVX2 static void backward_avx2(const Layer *l) { backward_body(l, 16); }
+AVX512 static void forward_avx512(const Layer *l) { forward_body(l, WIDEST); }
+AVX512 static void backward_avx512(const Layer *l) { backward_body(l, WIDEST); }
 
 static void choose(void)
 {
@@ -481,66 +588,80 @@ static void choose(void) {}
 
 /* ---- Python ------------------------------------------------------------------------------------------- */
 
-#define GIVEN 16
+#define GIVEN 19
 #define LINE 16 /* floats */
+
+static int rising(const int64_t *first, Py_ssize_t sites, Py_ssize_t edges)
+{
+    int64_t before = 0, wrong = first[0];
+    for (Py_ssize_t site = 0; site < sites; site++) {
+        wrong |= first[site] < before;
+        before = first[site];
+    }
+    return !wrong && before <= edges;
+}
 
 /* Every index is looked at before it is used. */
 static int in_order(const Layer *l)
 {
-    int64_t before = 0, wrong = 0;
-    for (Py_ssize_t site = 0; site < l->sites; site++) {
-        wrong |= (l->first_edge[site] < before) | (site == 0 && l->first_edge[0] != 0);
-        before = l->first_edge[site];
-    }
-    wrong |= before > l->edges;
+    int wrong = 0;
     for (Py_ssize_t e = 0; e < l->edges; e++) {
         wrong |= (l->neighbour[e] < 0) | (l->neighbour[e] >= l->sites);
         wrong |= (l->start[e] < 0) | (l->start[e] > l->rows - l->count);
     }
-    return !wrong;
+    return !wrong && rising(l->first_edge, l->sites, l->edges);
 }
 
 /* What both passes are given: buffers in the order of GIVEN. 0: they do not fit together. */
 static int laid_out(Layer *l, const Py_buffer *b)
 {
-    const Py_ssize_t w = l->width = b[10].len / 4;
+    const Py_ssize_t w = l->width = b[13].len / 4;
     if (w < 1) return 0;
-    l->sites = b[1].len / 8;
-    l->edges = b[2].len / 8;
-    l->rows = b[5].len / (8 * w);
-    l->count = l->edges ? b[4].len / (4 * l->edges) : 0;
+    l->sites = b[3].len / 8;
+    l->edges = b[4].len / 8;
+    l->rows = b[7].len / (8 * w);
+    l->count = l->edges ? b[6].len / (4 * l->edges) : 0;
     const Py_ssize_t right[GIVEN] = {
-        16 * w * l->sites, 8 * l->sites, 8 * l->edges, 4 * l->edges, 4 * l->edges * l->count,
-        8 * w * l->rows, b[6].buf ? 4 * l->edges : 0, 4 * w * l->sites, 8 * w, 8 * w, 4 * w, 4 * w,
+        8 * w * w, 8 * w * w, 8 * w, 8 * l->sites, 8 * l->edges, 4 * l->edges, 4 * l->edges * l->count,
+        8 * w * l->rows, 4 * l->edges, 4 * l->edges, 4 * w * l->sites, 8 * w, 8 * w, 4 * w, 4 * w,
         8 * w, 8 * w, 4 * w, 4 * w,
     };
     for (int k = 0; k < GIVEN; k++)
         if (b[k].buf && b[k].len != right[k]) return 0;
     if (l->sites < 1 || l->edges < 1 || l->count < 1 || l->rows < l->count) return 0;
-    l->terms = b[0].buf;
-    l->first_edge = b[1].buf;
-    l->neighbour = b[2].buf;
-    l->start = b[3].buf;
-    l->share = b[4].buf;
-    l->table = b[5].buf;
-    l->weight = b[6].buf;
-    l->vectors = b[7].buf;
-    l->gate_scale = b[8].buf;
-    l->gate_shift = b[9].buf;
-    l->sum_scale = b[10].buf;
-    l->sum_shift = b[11].buf;
-    l->gate_mean = b[12].buf;
-    l->gate_variance = b[13].buf;
-    l->sum_mean = b[14].buf;
-    l->sum_variance = b[15].buf;
+    l->of_site = b[0].buf;
+    l->of_neighbour = b[1].buf;
+    l->bias = b[2].buf;
+    l->first_edge = b[3].buf;
+    l->neighbour = b[4].buf;
+    l->start = b[5].buf;
+    l->share = b[6].buf;
+    l->table = b[7].buf;
+    l->times = b[8].buf;
+    l->weight = b[9].buf;
+    l->vectors = b[10].buf;
+    l->gate_scale = b[11].buf;
+    l->gate_shift = b[12].buf;
+    l->sum_scale = b[13].buf;
+    l->sum_shift = b[14].buf;
+    l->gate_mean = b[15].buf;
+    l->gate_variance = b[16].buf;
+    l->sum_mean = b[17].buf;
+    l->sum_variance = b[18].buf;
+    l->total = (double)l->edges;
+    if (l->times) {
+        l->total = 0;
+        for (Py_ssize_t e = 0; e < l->edges; e++) l->total += l->times[e];
+    }
     return in_order(l);
 }
 
 /* The buffers of a tuple; it is no part of the format above it, in which Python keeps too few places for it. */
 static int taken(PyObject *given, Py_buffer *b)
 {
-    return PyArg_ParseTuple(given, "y*y*y*y*y*y*z*y*y*y*y*y*w*w*w*w*", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-                            &b[6], &b[7], &b[8], &b[9], &b[10], &b[11], &b[12], &b[13], &b[14], &b[15]);
+    return PyArg_ParseTuple(given, "y*y*y*y*y*y*y*y*z*z*y*y*y*y*y*w*w*w*w*", &b[0], &b[1], &b[2], &b[3], &b[4],
+                            &b[5], &b[6], &b[7], &b[8], &b[9], &b[10], &b[11], &b[12], &b[13], &b[14], &b[15],
+                            &b[16], &b[17], &b[18]);
 }
 
 static void release(Py_buffer *buffers, int n)
@@ -572,67 +693,120 @@ static PyObject *done(Layer *l, Pass pass, Py_ssize_t room, int fits)
 
 static PyObject *forward(PyObject *self, PyObject *args)
 {
-    Py_buffer b[GIVEN], m[5];
+    Py_buffer b[GIVEN], m[6];
     PyObject *given, *answer = NULL;
     Layer l = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "O!pddw*w*w*z*z*", &PyTuple_Type, &given, &l.training, &l.eps, &l.momentum,
-                          &m[0], &m[1], &m[2], &m[3], &m[4]))
+    if (!PyArg_ParseTuple(args, "O!pddw*w*w*w*z*z*", &PyTuple_Type, &given, &l.training, &l.eps, &l.momentum,
+                          &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]))
         return NULL;
     if (taken(given, b)) {
         int fits = laid_out(&l, b);
-        const Py_ssize_t w = l.width;
-        fits = fits && m[0].len == 24 * w && m[1].len == b[7].len && m[2].len == b[7].len
-               && (!m[3].buf || (m[3].len == b[0].len && !m[3].readonly))
-               && (!m[4].buf || (m[4].len == b[5].len && !m[4].readonly)) && !m[3].buf == !m[4].buf
-               && (!l.training || (l.edges > 1 && l.sites > 1));
+        const Py_ssize_t w = l.width, terms = 16 * w * l.sites;
+        fits = fits && m[0].len == 24 * w && m[1].len == b[10].len && m[2].len == terms && m[3].len == b[10].len
+               && (!m[4].buf || (m[4].len == terms && !m[4].readonly))
+               && (!m[5].buf || (m[5].len == b[7].len && !m[5].readonly)) && !m[4].buf == !m[5].buf
+               && (!l.training || (l.total > 1 && l.sites > 1));
         l.figures = m[0].buf;
         l.new_vectors = m[1].buf;
-        l.sums = m[2].buf;
-        l.site_z = m[3].buf;
-        l.table_z = m[4].buf;
-        answer = done(&l, forward_pass, 8 * w, fits);
+        l.terms = m[2].buf;
+        l.sums = m[3].buf;
+        l.site_z = m[4].buf;
+        l.table_z = m[5].buf;
+        answer = done(&l, forward_pass, 8 * w + 4 * w * w, fits);
         release(b, GIVEN);
     }
-    release(m, 5);
+    release(m, 6);
     return answer;
 }
 
 static PyObject *backward(PyObject *self, PyObject *args)
 {
-    Py_buffer b[GIVEN], m[10];
+    Py_buffer b[GIVEN], m[12];
     PyObject *given, *answer = NULL;
     Layer l = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "O!y*y*y*y*y*w*w*w*w*w*", &PyTuple_Type, &given, &m[0], &m[1], &m[2], &m[3],
-                          &m[4], &m[5], &m[6], &m[7], &m[8], &m[9]))
+    if (!PyArg_ParseTuple(args, "O!y*y*y*y*y*y*w*w*w*w*w*w*", &PyTuple_Type, &given, &m[0], &m[1], &m[2], &m[3],
+                          &m[4], &m[5], &m[6], &m[7], &m[8], &m[9], &m[10], &m[11]))
         return NULL;
     if (taken(given, b)) {
         int fits = laid_out(&l, b);
-        const Py_ssize_t w = l.width;
-        const Py_ssize_t right[10] = {24 * w,   b[7].len, b[0].len, b[5].len, b[7].len,
-                                      b[7].len, b[0].len, b[5].len, 16 * w,   8 * w};
-        for (int k = 0; k < 10; k++) fits = fits && m[k].len == right[k];
+        const Py_ssize_t w = l.width, terms = 16 * w * l.sites;
+        const Py_ssize_t right[12] = {24 * w,    terms,    b[10].len, terms, b[7].len, b[10].len,
+                                      b[10].len, b[7].len, 16 * w,    8 * w, b[0].len, b[1].len};
+        for (int k = 0; k < 12; k++) fits = fits && m[k].len == right[k];
         l.figures = m[0].buf;
-        l.sums = m[1].buf;
-        l.site_z = m[2].buf;
-        l.table_z = m[3].buf;
-        l.gradient = m[4].buf;
-        l.d_vectors = m[5].buf;
-        l.d_terms = m[6].buf;
+        l.terms = m[1].buf;
+        l.sums = m[2].buf;
+        l.site_z = m[3].buf;
+        l.table_z = m[4].buf;
+        l.gradient = m[5].buf;
+        l.d_vectors = m[6].buf;
         l.d_table = m[7].buf;
         l.d_gate = m[8].buf;
         l.d_sum = m[9].buf;
-        answer = done(&l, backward_pass, 14 * w + l.sites + l.rows + l.sites * w, fits);
+        l.d_site = m[10].buf;
+        l.d_neighbour = m[11].buf;
+        answer = done(&l, backward_pass, 14 * w + 2 * l.sites + l.rows + 5 * l.sites * w, fits);
         release(b, GIVEN);
     }
-    release(m, 10);
+    release(m, 12);
+    return answer;
+}
+
+#define LOOK_BACK 16 /* edges; those that are alike are near each other, as all are sorted by distance */
+
+/* Edges of a site to one neighbour over one distance become one; how many there are. */
+static Py_ssize_t merged(Py_ssize_t sites, Py_ssize_t edges, const int64_t *first, const int64_t *neighbour,
+                         const float *distance, const float *weight, int64_t *new_first, int64_t *near,
+                         float *length, float *times, float *sum, int64_t *row)
+{
+    Py_ssize_t made = 0;
+    for (Py_ssize_t site = 0; site < sites; site++) {
+        const Py_ssize_t own = new_first[site] = made, end = site + 1 < sites ? first[site + 1] : edges;
+        for (Py_ssize_t e = first[site]; e < end; e++) {
+            Py_ssize_t k = made - 1, last = made - LOOK_BACK < own ? own : made - LOOK_BACK;
+            while (k >= last && !(near[k] == neighbour[e] && length[k] == distance[e])) k--;
+            if (k < last) {
+                k = made++;
+                near[k] = neighbour[e];
+                length[k] = distance[e];
+                times[k] = sum[k] = 0;
+            }
+            times[k] += 1.0f;
+            sum[k] += weight ? weight[e] : 1.0f;
+            row[e] = k;
+        }
+    }
+    return made;
+}
+
+static PyObject *merge(PyObject *self, PyObject *args)
+{
+    Py_buffer b[10];
+    PyObject *answer = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*y*z*w*w*w*w*w*w*", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &b[6], &b[7],
+                          &b[8], &b[9]))
+        return NULL;
+    const Py_ssize_t sites = b[0].len / 8, edges = b[1].len / 8;
+    const Py_ssize_t right[10] = {8 * sites, 8 * edges, 4 * edges, 4 * edges, 8 * sites,
+                                  8 * edges, 4 * edges, 4 * edges, 4 * edges, 8 * edges};
+    int fits = sites > 0;
+    for (int k = 0; k < 10; k++) fits = fits && (!b[k].buf || b[k].len == right[k]);
+    if (fits && rising(b[0].buf, sites, edges))
+        answer = PyLong_FromSsize_t(merged(sites, edges, b[0].buf, b[1].buf, b[2].buf, b[3].buf, b[4].buf,
+                                           b[5].buf, b[6].buf, b[7].buf, b[8].buf, b[9].buf));
+    else
+        PyErr_SetString(PyExc_ValueError, "expected arrays of one graph that fit together");
+    release(b, 10);
     return answer;
 }
 
 static PyMethodDef methods[] = {
     {"forward", forward, METH_VARARGS, "A convolution's new vectors, and what its gradient needs."},
     {"backward", backward, METH_VARARGS, "The gradients of everything that a convolution was made of."},
+    {"merge", merge, METH_VARARGS, "Edges that are alike as one; how many are left."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -12,6 +12,7 @@ def forward(
     momentum: float,
     figures: Buffer | None,
     new: Buffer | None,
+    terms: Buffer | None,
     sums: Buffer | None,
     site_z: Buffer | None,
     table_z: Buffer | None,
@@ -22,5 +23,11 @@ def forward(
 def backward(given: Given, /, *arrays: Buffer | None) -> None:
     """The gradients of everything that a convolution was made of.
 
-    Arrays: figures, sums, site_z, table_z, gradient; filled: vectors, terms, table, gate, sum.
+    Arrays: figures, terms, sums, site_z, table_z, gradient; filled: vectors, table, gate, sum, site, neighbour.
+    """
+
+def merge(*arrays: Buffer | None) -> int:
+    """Edges of a site to one neighbour over one distance as one; how many are left.
+
+    Arrays: first_edge, neighbour, distance, weight; filled: first_edge, neighbour, distance, times, weight, row.
     """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.graphs.collate import Batch
-from models.graphs.radial import Band
+from models.graphs.radial import Band, Merged
 
 try:
     from models.networks import _edges as compiled
@@ -37,11 +37,24 @@ def fits(layer: "GatedConvolution", sites: Tensor, edges: Tensor | Band) -> bool
         and at_home(told)
         and not told.requires_grad
         and layer.edge.weight.dtype == torch.float32
-        and len(sites) > 1 < len(told)  # norms of one row are refused by torch
+        and len(sites) > 1 < len(edges)  # norms of one row are refused by torch
         and (layer.training or not torch.is_grad_enabled())
         and layer.gate_norm.momentum is not None
         and type(layer.gate_norm) is nn.BatchNorm1d  # not one that asks other processes
     )
+
+
+def merged(batch: Batch) -> Merged:
+    """Edges of a site that lead to one neighbour over one distance, as one."""
+    edges, given = len(batch.distance), _arrays(
+        batch.first_edge, batch.neighbour, batch.distance, batch.weight
+    )  # fmt: skip
+    first, neighbour, row = (
+        torch.empty_like(each) for each in (batch.first_edge, batch.neighbour, batch.neighbour)
+    )
+    distance, times, weight = torch.empty(3, edges)
+    count = compiled.merge(*given, *_arrays(first, neighbour, distance, times, weight, row))
+    return Merged(first, *(each[:count] for each in (neighbour, distance, times, weight)), row)
 
 
 def convolved(
@@ -70,17 +83,25 @@ class _Convolution(torch.autograd.Function):
         table: Tensor, site: Tensor, neighbour: Tensor, bias: Tensor, *norms: Tensor,
     ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(sites, table, site, neighbour, *norms)
-        weight = torch.cat([site, neighbour])  # (4 width, width)
-        terms = torch.addmm(torch.cat([bias, torch.zeros_like(bias)]), sites, weight.t())
         gate, total = layer.gate_norm, layer.sum_norm
+        joined = band.merged
+        first, near, times, weight = (
+            (joined.first_edge, joined.neighbour, joined.times, joined.weight)
+            if joined
+            else (batch.first_edge, batch.neighbour, None, batch.weight)
+        )
         given = _arrays(
-            terms, batch.first_edge, batch.neighbour, band.start, band.share, table, batch.weight, sites, *norms,
+            site, neighbour, bias, first, near, band.start, band.share, table, times, weight, sites, *norms,
             gate.running_mean, gate.running_var, total.running_mean, total.running_var,
         )  # fmt: skip
-        new, figures = torch.empty_like(sites), sites.new_empty(6 * sites.shape[1])
-        sums = torch.empty_like(sites)
-        kept = (torch.zeros_like(terms), terms.new_zeros(table.shape)) if learns else (None, None)
-        made = _arrays(figures, sums, *kept)
+        count, width = sites.shape
+        new, sums, terms = (
+            torch.empty_like(sites),
+            torch.empty_like(sites),
+            sites.new_empty(count, 4 * width),
+        )
+        kept = (torch.empty_like(terms), terms.new_empty(table.shape)) if learns else (None, None)
+        made = _arrays(sites.new_empty(6 * width), terms, sums, *kept)
         assert gate.momentum is not None
         compiled.forward(
             given, layer.training, gate.eps, gate.momentum, made[0], new.numpy(), *made[1:]
@@ -89,23 +110,21 @@ class _Convolution(torch.autograd.Function):
             for norm in (gate, total):
                 assert norm.num_batches_tracked is not None
                 norm.num_batches_tracked.add_(1)
-        ctx.given, ctx.made, ctx.weight = given, made, weight
+        ctx.given, ctx.made = given, made
         return new
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        sites, table, *_ = ctx.saved_tensors  # and that none was changed in between
+        sites, table, site, *_ = ctx.saved_tensors  # and that none was changed in between
         width = sites.shape[1]
-        vectors, terms = torch.empty_like(sites), sites.new_empty(len(sites), 4 * width)
-        rows = sites.new_empty(table.shape)
+        rows = table.new_empty(table.shape)
         scale, shift = sites.new_empty(2, 2 * width), sites.new_empty(2, width)
-        out = _arrays(vectors, terms, rows, scale, shift)
+        vectors, own, near = torch.empty_like(sites), torch.empty_like(site), torch.empty_like(site)
+        out = _arrays(vectors, rows, scale, shift, own, near)
         compiled.backward(ctx.given, *ctx.made, *_arrays(gradient), *out)
-        products = terms.t() @ sites  # (4 width, width)
         return (
-            None, None, None, None, vectors.addmm_(terms, ctx.weight), rows,
-            products[: 2 * width], products[2 * width :],
+            None, None, None, None, vectors, rows, own, near,
             torch.zeros_like(scale[0]),  # what all edges share, their norm takes away
             scale[0], scale[1], shift[0], shift[1],
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """What all graph networks begin with: elements embedded, then convolutions over the edges."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,5 +45,6 @@ class Trunk(nn.Module):
     def edges(self, batch: Batch) -> Tensor | Band:
         """What the edges tell.  # (edges, …)"""
         if self.trunk_settings.convolution == "gated" and fused.at_home(batch.distance):
-            return band(batch.distance, self.trunk_settings)
+            merged = fused.merged(batch)
+            return replace(band(merged.distance, self.trunk_settings), merged=merged)
         return expand(batch.distance, self.trunk_settings)

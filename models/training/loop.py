@@ -67,6 +67,10 @@ class Training:
     _steps: int = field(init=False, default=0)
     _optimiser: torch.optim.Optimizer = field(init=False)
     _loss: Loss = field(init=False)
+    # To gather them anew takes longer than to use them.
+    _weights: list[Tensor] = field(init=False)
+    _averages: list[Tensor] = field(init=False)
+    _figures_of_norms: tuple[list[Tensor], list[Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.seed)
@@ -74,6 +78,9 @@ class Training:
         self.average = copy.deepcopy(self.network)
         self.processes.fit(self.network)
         self.normaliser = fit(self.data.labels.exact(self.parts.train))
+        self._weights = list(self.network.parameters())
+        self._averages = list(self.average.parameters())
+        self._figures_of_norms = (list(self.average.buffers()), list(self.network.buffers()))
         self._optimiser = _optimiser(self.network, self.settings)
         self._loss = self._new_loss()
 
@@ -214,10 +221,11 @@ class Training:
         outputs = self.network(batch.to(self.device)).values
         loss = self._loss(outputs, mine) / max(self._loss.weight(rows), 1e-12)
         loss = loss + _penalty(self.network, self.processes.count)
-        self._optimiser.zero_grad(set_to_none=True)
+        for each in self._weights:
+            each.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         summed, stopped = self.processes.add(self.network, loss.item(), self.stop())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        _clip(self._weights, self.settings.clip)
         self._optimiser.step()
         self._steps += 1
         self._follow()
@@ -239,11 +247,8 @@ class Training:
         """Move the averaged weights towards the present ones; BatchNorm's figures are averages already."""
         # An average over more steps than there were would be one over the weights of the beginning.
         share = 1 - min(self.settings.average, (1 + self._steps) / (10 + self._steps))
-        ours: list[Tensor] = list(self.average.parameters())
-        theirs: list[Tensor] = list(self.network.parameters())
-        torch._foreach_lerp_(ours, theirs, share)
-        for mine, other in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            mine.copy_(other)
+        torch._foreach_lerp_(self._averages, self._weights, share)
+        torch._foreach_copy_(*self._figures_of_norms)
 
     def _new_loss(self) -> Loss:
         return loss_for(
@@ -258,6 +263,14 @@ def _optimiser(network: nn.Module, settings: "TrainingSettings") -> torch.optim.
         return torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay, fused=True)
     kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
     return kind(weights, rate, weight_decay=decay, fused=True)
+
+
+@torch.no_grad()
+def _clip(weights: list[Tensor], limit: float) -> None:
+    """As torch's clip_grad_norm_ does, in a tenth of the calls."""
+    gradients = [each.grad for each in weights if each.grad is not None]
+    norm = torch.cat([each.reshape(-1) for each in gradients]).norm()
+    torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1))
 
 
 def _penalty(network: nn.Module, processes: int) -> Tensor | float:

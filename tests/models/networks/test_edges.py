@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -41,6 +42,24 @@ def graphs(kind: str) -> list[Graph]:
             )
         )
     return found
+
+
+def repeated() -> Batch:
+    """Small cells: many edges to one neighbour over one distance, each with a weight of its own."""
+    chance = np.random.default_rng(5)
+    edges, sites = 40, 3
+    return collate(
+        [
+            Graph(
+                np.full(sites, 8, np.uint8),
+                np.array([25, 0, 15], np.int32),
+                chance.integers(0, sites, edges).astype(np.int32),
+                chance.choice([1.5, 2.0, 3.25], edges).astype(np.float32),
+                chance.random(edges).astype(np.float32),
+            )
+            for _ in range(4)
+        ]
+    )
 
 
 def layer(width: int, features: int) -> GatedConvolution:
@@ -92,6 +111,34 @@ def test_results_gradients_and_running_figures_are_those_of_torch(
         torch.testing.assert_close(
             found[name].double(), value.double(), rtol=0, atol=near, msg=name
         )
+
+
+@needs_compiled
+def test_edges_that_are_alike_count_as_often_as_they_are_there() -> None:
+    batch = repeated()
+    merged = fused.merged(batch)
+    assert len(merged.distance) <= 4 * 2 * 9 < len(batch.distance)
+    assert float(merged.times.sum()) == len(batch.distance)
+    given = replace(band(merged.distance, GAUSSIAN), merged=merged)
+    edges = expand(batch.distance, GAUSSIAN)
+    torch.testing.assert_close(given.dense(edges.shape[1]), edges, rtol=1e-6, atol=1.2e-7)
+    made = layer(64, edges.shape[1])
+    exact, sites = copy.deepcopy(made).double(), torch.randn(len(batch.numbers), 64)
+    found = step(made, made, sites, given, batch)
+    expected = step(exact, exact.in_torch, sites.double(), edges.double(), batch)
+    for name, value in expected.items():
+        near = 2e-5 * max(float(value.abs().max()), 1e-2)
+        torch.testing.assert_close(
+            found[name].double(), value.double(), rtol=0, atol=near, msg=name
+        )
+
+
+@needs_compiled
+def test_edges_out_of_order_are_not_merged() -> None:
+    batch = repeated()
+    batch.first_edge[1] = len(batch.distance) + 1
+    with pytest.raises(ValueError, match="that fit together"):
+        fused.merged(batch)
 
 
 @needs_compiled
