@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the client is loaded when a command needs it, so that --hel
     from service.client import Client
     from service.schemas.training import TrainingView
 
+OF_UNIT = ("mae", "rmse")  # figures that are in the unit of what is predicted
 WORST = ("name", "property", "label", "prediction", "error")
 Label = Annotated[
     str | None, typer.Option(help="A word to find the job by: `matprop jobs list --label`.")
@@ -157,16 +158,19 @@ def figures(view: "TrainingView") -> str:
     if "best" in result:
         best = result["trials"][result["best"]]["settings"] or {}
         notes.append("best settings: " + ", ".join(f"{name} {cell(best[name])}" for name in best))
-    return table_of(rows) + "".join(f"\n{note}\n" for note in notes)
+    alone = view.task == "regression" and len(view.targets) == 1
+    unit = view.targets[0].unit if alone else "1"
+    return table_of(rows, unit) + "".join(f"\n{note}\n" for note in notes)
 
 
-def table_of(rows: dict[str, dict[str, Any]]) -> str:
+def table_of(rows: dict[str, dict[str, Any]], unit: str = "1") -> str:
     """Names down, figures across; empty without figures."""
     names = list(dict.fromkeys(name for one in rows.values() for name in one))
     if not names:
         return ""
     body = [(name, *(cell(one.get(figure)) for figure in names)) for name, one in rows.items()]
-    return show.table(("", *names), body, right=range(1, len(names) + 1))
+    heads = (f"{name} ({unit})" if name in OF_UNIT and unit != "1" else name for name in names)
+    return show.table(("", *heads), body, right=range(1, len(names) + 1))
 
 
 def cell(value: object) -> str:
@@ -224,7 +228,9 @@ def judged(result: dict[str, Any]) -> str:
         points = result["curve"]
         return table_of({f"{one['rows']} rows": (one["metrics"] or {}).get("test") or
                          {"": (one["error"] or {}).get("code")} for one in points})  # fmt: skip
-    text = table_of({"all": result.get("metrics") or {}})
+    units = (result.get("parity") or {}).get("units") or ()
+    unit = units[0] if len(units) == 1 else "1"
+    text = table_of({"all": result.get("metrics") or {}}, unit)
     if result.get("elements"):
         text += "\nBy element:\n" + table_of(result["elements"])
     if result.get("worst"):

@@ -36,6 +36,7 @@ def test_a_training_ends_with_a_table_and_the_way_to_predict(desk: Any) -> None:
     assert done.exit_code == 0, done.output
     assert re.search(r"network, test +0\.1000", done.stdout)
     assert re.search(r"mean, test +0\.4000", done.stdout)
+    assert "mae (eV)" in done.stdout
     assert "matprop predict FILE --model hard-things-band-gap" in done.stdout
     assert "epoch 1/3: loss 0.5000, val mae 0.2000, rate 0.001, 0:02 left" in done.stderr
 
