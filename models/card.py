@@ -127,6 +127,8 @@ class Card(Frozen):
             raise ValueError(  # noqa: TRY004 - pydantic's way
                 f"these are not the settings of the {self.family} family"
             )
+        if getattr(self.network, "image", self.input) != self.input:
+            raise ValueError("the network reads other images than the input makes")
         classifies = self.classifies
         if len(self.targets) != (1 if classifies else self.network.outputs):
             raise ValueError("the targets are not as many as the network answers")

@@ -19,7 +19,6 @@ from models.settings.slab import SlabSettings
 FamilyName = Literal["crystal", "site", "bond", "image"]
 AnyInput = Annotated[GraphSettings | SlabSettings | ImageSettings, Field(discriminator="kind")]
 AnyNetwork = NetworkSettings | SiteNetworkSettings | BondNetworkSettings | ImageNetworkSettings
-PARTNERS = 4  # bonds that the bond family answers with
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What is told of a training at its end: its result, and the card of the model it made."""
 
+import math
 import platform
 import sys
 from collections.abc import Sequence
@@ -208,7 +209,13 @@ def curve(history: Sequence[Report]) -> list[Point]:
     step = -(-len(history) // POINTS)
     shown = list(history[::-1][:: max(1, step)])[::-1]
     return [
-        Point(epoch=each.epoch, loss=each.loss, learning_rate=each.learning_rate, val=each.figures)
+        Point(
+            epoch=each.epoch,
+            loss=each.loss,
+            learning_rate=each.learning_rate,
+            # No JSON tells infinity, which a wild beginning may come to.
+            val={name: value for name, value in each.figures.items() if math.isfinite(value)},
+        )
         for each in shown
     ]
 

@@ -1,6 +1,7 @@
 """What a training says while it runs: one JSON object a line, there at once for whoever follows the file."""
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,9 @@ class Reports:
                 "epoch": report.epoch,
                 "epochs": epochs,
                 "loss": report.loss,
-                "figures": report.figures,
+                "figures": {
+                    name: value for name, value in report.figures.items() if math.isfinite(value)
+                },
                 "learning_rate": report.learning_rate,
                 "duration_s": round(report.duration_s, 4),
                 "eta_s": round(left * sum(self._durations) / len(self._durations), 1),

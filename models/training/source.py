@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.datasets.stored import Stored
 from models.errors import UnfitDataset
 from models.families.family import family
+from models.slabs.slab import BONDS
 from models.training.dataset import Dataset, Labels, Rows
 from models.training.split import Split
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.families.kinds import AnyInput
     from models.training.plan import Plan
 
-RANKS = 4  # distances that the bond family answers with
 HELD_BYTES = 1 << 29  # samples are unpacked once when they are fewer
 
 Told = Callable[[int, int], None]
@@ -142,7 +142,18 @@ def _labels(
     if plan.classifies:
         return *_of_classes(stored.scalars(names[0]), plan, rows), ()
     values = np.array([stored.scalars(name) for name in names], float).T
-    return Labels.one_a_row(values[rows]), None, ()
+    return Labels.one_a_row(values[rows]), None, _of_several_cells(samples)
+
+
+def _of_several_cells(samples: Sequence[Any]) -> tuple[str, ...]:
+    """What should be known when images show more than a row's own cell."""
+    several = sum(getattr(sample, "cells", 1) > 1 for sample in samples)
+    if not several:
+        return ()
+    return (
+        f"The cells of {several} rows are not orthogonal: their images show several such cells, their labels are "
+        "those of one. Only what does not grow with the number of atoms can be learned from them.",
+    )
 
 
 def _of_bonds(
@@ -200,9 +211,9 @@ def _lists(stored: Stored, name: str, rows: Rows) -> list[NDArray[np.float64]]:
 
 def _distances(stored: Stored, plan: "Plan", rows: Rows) -> NDArray[np.float64]:
     """The shortest distances of each row, ascending; NaN is none.  # (rows, 4)"""
-    found = np.full((len(rows), RANKS), np.nan)
+    found = np.full((len(rows), BONDS), np.nan)
     for at, values in enumerate(_lists(stored, plan.targets[0].column, rows)):
-        shortest = np.sort(values[np.isfinite(values)])[:RANKS]
+        shortest = np.sort(values[np.isfinite(values)])[:BONDS]
         found[at, : len(shortest)] = shortest
     return found
 

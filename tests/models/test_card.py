@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from models.card import Card, Target
 from models.settings.graph import GraphSettings
-from models.settings.network import NetworkSettings
+from models.settings.image import ImageSettings
+from models.settings.network import ImageNetworkSettings, NetworkSettings
 
 TARGET = Target(property="band-gap", unit="eV")
 
@@ -38,6 +39,13 @@ def card(**changes: Any) -> Card:
 def test_a_card_that_contradicts_itself_is_none(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         card(**changes)
+
+
+def test_a_network_of_other_images_is_none() -> None:
+    small, large = ImageSettings(pixels=32), ImageSettings(pixels=64)
+
+    with pytest.raises(ValidationError, match="other images"):
+        card(family="image", graph=large, network=ImageNetworkSettings(image=small))
 
 
 @pytest.mark.parametrize("figures", [{"mean": float("nan")}, {"std": float("inf")}, {"std": 0}])

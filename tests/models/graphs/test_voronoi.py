@@ -7,8 +7,9 @@ from scipy.spatial import ConvexHull, Voronoi
 from models.errors import IsolatedSite
 from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
-from models.graphs.voronoi import FRAME, _faces
+from models.graphs.voronoi import FRAME, _faces, solid_angles
 from models.settings.graph import GraphSettings, Neighbours
+from models.structures.neighbours import Surroundings, Wanted
 from models.structures.structure import Structure
 
 VORONOI = GraphSettings(neighbours=Neighbours.VORONOI)
@@ -75,6 +76,24 @@ def test_faces_are_those_of_the_voronoi_diagram() -> None:
 
         assert {int(at) + 1 for at in np.flatnonzero(angles)} == known
         assert angles.sum() == pytest.approx(4 * np.pi)  # together they are all there is to see
+
+
+def test_solid_angles_are_the_shares_of_random_rays(crystals: list[Structure]) -> None:
+    """A ray leaves the cell through the plane half-way to the neighbour that it meets first."""
+    skewed = crystals[-1]
+    seen = Surroundings(skewed.lattice, skewed.fractional)
+    pairs = seen.near(Wanted(1, 9.0, beyond=9.0))
+    found = solid_angles(seen, pairs, np.ones(len(pairs.centre), bool))
+    rays = np.random.default_rng(0).normal(size=(40_000, 3))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+
+    for centre in (0, 5):
+        own = np.flatnonzero(pairs.centre == centre)
+        away = (pairs.points.position[:, pairs.point[own]] - seen.centres[:, [centre]]).T
+        first = (rays @ away.T / (away**2).sum(1)).argmax(1)
+        shares = np.bincount(first, minlength=len(own)) / len(rays)
+
+        assert found[own] / (4 * np.pi) == pytest.approx(shares, abs=0.01)
 
 
 def test_a_surface_has_the_bonds_of_its_side(make: Callable[..., Structure]) -> None:

@@ -118,7 +118,7 @@ def test_the_papers_first_network_has_nineteen_convolutions_and_ends_with_2_by_2
 def test_ten_molecules_are_learned_by_heart(molecule: Structure, dimensions: int) -> None:
     prepare_process()
     chance = np.random.default_rng(4)
-    made = chosen(dimensions=dimensions, pixels=16)
+    made = chosen(dimensions=dimensions, pixels={2: 16, 3: 8}[dimensions])
     shaken = [
         replace(molecule, fractional=molecule.fractional + chance.normal(0, 0.02, (5, 3)))
         for _ in range(10)

@@ -1,0 +1,40 @@
+"""From stored rows to labels, and what is said of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from models.datasets.stored import Stored
+from models.datasets.writing import About, Plan, Writer
+from models.families.recipes import resolved
+from models.structures.structure import Structure
+from models.training.loop import Report
+from models.training.plan import Plan as Order
+from models.training.record import curve
+from models.training.source import read
+
+Make = Callable[..., Structure]
+
+
+def test_labels_of_skewed_cells_are_said_to_be_those_of_one(make: Make, tmp_path: Path) -> None:
+    hexagonal = [[2.46, 0, 0], [-1.23, 1.23 * 3**0.5, 0], [0, 0, 15]]
+    sites = [[0, 0, 0.5], [1 / 3, 2 / 3, 0.5]]
+    with Writer(tmp_path / "set", [Plan("energy", "number")]) as writer:
+        for at in range(12):
+            cell = np.array(hexagonal) * (1 + at / 100) if at % 2 else [2.5, 4.3, 15]
+            writer.add(make(cell, [6, 6], sites), {"energy": float(at)})
+        writer.close(About("set_1", "sheets", "me", "sheets.jsonl"))
+    made = resolved("image", "best", {"box": "cell"}, targets=1, classifies=False)
+    target = {"column": "energy", "property": "energy", "unit": "eV"}
+    order = Order(family="image", targets=[target], input={}, network={}, training={})
+
+    source = read(Stored(tmp_path / "set"), order, made.input, lambda _done, _total: None)
+
+    assert source.notes[0].startswith("The cells of 6 rows are not orthogonal")
+
+
+def test_a_curve_leaves_out_what_no_json_can_tell() -> None:
+    wild = Report(1, 9.0, {"mae": 1.0, "loss": float("inf")}, 0.1, 1.0)
+
+    assert curve([wild])[0].val == {"mae": 1.0}
