@@ -150,10 +150,11 @@ def _of_several_cells(samples: Sequence[Any]) -> tuple[str, ...]:
     several = sum(getattr(sample, "cells", 1) > 1 for sample in samples)
     if not several:
         return ()
-    return (
+    note = (
         f"The cells of {several} rows are not orthogonal: their images show several such cells, their labels are "
-        "those of one. Only what does not grow with the number of atoms can be learned from them.",
+        "those of one. Only what does not grow with the number of atoms can be learned from them."
     )
+    return (note,)
 
 
 def _of_bonds(
