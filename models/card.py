@@ -1,7 +1,7 @@
 """What lies beside the weights: all that is needed to use, trust and repeat a model."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -99,7 +99,7 @@ class Card(Frozen):
     elements_sha256: str = Field(
         description="Hash of the element table the network was trained with."
     )
-    elements_seen: tuple[int, ...] | None = Field(
+    elements_seen: tuple[Annotated[int, Field(ge=1, le=118)], ...] | None = Field(
         None,
         description="Atomic numbers in the training data; none when unknown (a published checkpoint).",
     )

@@ -18,7 +18,8 @@ NOT_TUNED = frozenset({"kind", "outputs", "task", "image"})  # follow from famil
 _CYCLE: dict[str, Any] = {"epochs": 200, "batch_size": 32, "weight_decay": 0.02, "average": 0.998}
 # What all papers here have in common: Adam, a constant rate, squared errors, the weights as they are.
 _ADAM: dict[str, Any] = {
-    "optimiser": "adam", "schedule": "constant", "loss": "squared", "average": 0.0, "weight_decay": 0.0,
+    "optimiser": "adam", "schedule": "constant", "warm_up": 0.0, "loss": "squared", "average": 0.0,
+    "weight_decay": 0.0,
 }  # fmt: skip
 RECIPES: dict[str, dict[RecipeName, dict[str, Any]]] = {
     "crystal": {

@@ -41,6 +41,11 @@ def test_a_card_that_contradicts_itself_is_none(changes: dict[str, Any], why: st
         card(**changes)
 
 
+def test_elements_that_are_none_were_not_seen() -> None:
+    with pytest.raises(ValidationError, match="elements_seen"):
+        card(elements_seen=(8, 300))
+
+
 def test_a_network_of_other_images_is_none() -> None:
     small, large = ImageSettings(pixels=32), ImageSettings(pixels=64)
 

@@ -9,6 +9,8 @@ import torch
 
 from models.errors import Diverged
 from models.families.family import family
+from models.families.kinds import KINDS
+from models.families.recipes import resolved
 from models.graphs.featurise import featurise
 from models.settings.graph import GraphSettings
 from models.settings.network import NetworkSettings, SiteNetworkSettings
@@ -167,3 +169,25 @@ def test_a_cycle_rises_and_falls_and_a_step_drops() -> None:
     assert rate(cycle, 0.0) < rate(cycle, 0.1) < 1
     assert rate(cycle, 1.0) < 1e-5
     assert [rate(steps, done) for done in (0, 0.49, 0.5, 0.9)] == pytest.approx([1, 1, 0.1, 0.01])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_papers_learn_at_a_constant_rate_from_the_first_step(name: str) -> None:
+    made = resolved(name, "paper", {}, targets=1, classifies=False).training
+
+    assert {rate(made, done) for done in (0.0, 0.05, 0.5, 1.0)} == {made.learning_rate}
+
+
+def test_the_papers_sheets_are_learned_with_a_second_rate_after_300_epochs() -> None:
+    """Network 2 reduces less than Network 1; 300 epochs with 1e-5, then 200 with 1e-6."""
+    sheets = {
+        "box": "cell", "periodicity": "shifted", "reducing_layers": 4, "epochs": 500, "learning_rate": 1e-5,
+        "schedule": "step", "drops": [0.6],
+    }  # fmt: skip
+
+    made = resolved("image", "paper", sheets, targets=1, classifies=False)
+
+    assert [rate(made.training, at / 500) for at in (0, 299, 300)] == pytest.approx(
+        [1e-5, 1e-5, 1e-6]
+    )
+    assert made.network.features == 4 * 64 * 16**2
