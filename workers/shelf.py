@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,40 @@ class Sets:
 
     sets: list[Manifest]
     cursor: str | None = None
+
+
+class Columns(Mapping[str, list[Any]]):
+    """The lines of `columns.json`, one a column; read when asked for, since all of them may be gigabytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[Any]] = {}
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        with self._path.open() as file:
+            yield from (
+                json.JSONDecoder().raw_decode(line, 1)[0] for line in file if line[1:2] == '"'
+            )
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _read(self, name: str) -> list[Any]:
+        begin = json.dumps(name) + ":"
+        try:
+            with self._path.open() as file:
+                for line in file:
+                    if line.startswith(begin, 1):
+                        found: list[Any] = json.loads(line[1 + len(begin) :])
+                        return found
+        except FileNotFoundError:
+            raise UnknownDataset("This data set has been deleted just now.") from None
+        raise KeyError(name)
 
 
 class Shelf:
@@ -58,11 +93,9 @@ class Shelf:
             got=known[:80],
         )
 
-    def columns(self, dataset: str) -> dict[str, list[Any]]:
+    def columns(self, dataset: str) -> "Columns":
         """Each column's values, or how many are known of each row; `name`, `formula`, `n_sites` too."""
-        path = self._files.dataset(dataset) / "columns.json"
-        found: dict[str, list[Any]] = json.loads(path.read_bytes())
-        return found
+        return Columns(self._files.dataset(dataset) / "columns.json")
 
     def report(self, dataset: str) -> Path:
         """The rows that were refused, one JSON line each."""

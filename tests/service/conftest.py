@@ -257,7 +257,10 @@ def put_dataset(state: Path, set_id: str = SET, **about: Any) -> str:
     home.mkdir(parents=True)
     manifest = manifest_of(**about).model_copy(update={"id": set_id})
     (home / "manifest.json").write_text(manifest.model_dump_json())
-    (home / "columns.json").write_text(json.dumps(columns_of(manifest.rows)))
+    lines = [
+        f"{json.dumps(name)}:{json.dumps(it)}\n" for name, it in columns_of(manifest.rows).items()
+    ]
+    (home / "columns.json").write_text("{" + ",".join(lines) + "}\n")
     return set_id
 
 

@@ -408,7 +408,10 @@ def test_a_set_is_found_by_id_and_the_newest_by_name_and_foreign_ones_are_not(de
 
 def test_a_removed_set_is_gone(desk: Desk) -> None:
     job = desk.run("a.jsonl", jsonl(row(1, y=1)))
-    assert desk.shelf.columns(set_of(job.id))["y"] == [1.0]
+    columns = desk.shelf.columns(set_of(job.id))
+    assert columns["y"] == [1.0]
+    assert {"name", "formula", "n_sites", "y"} <= set(columns)
+    assert "z" not in columns
     desk.shelf.remove(set_of(job.id))
     with pytest.raises(UnknownDataset):
         desk.shelf.get("some", "me")
