@@ -21,6 +21,7 @@ from workers.evaluating import Evaluator
 from workers.following import Program
 from workers.jobs import Status
 from workers.settings import WorkerSettings
+from workers.stopping import Stopping
 from workers.training import Machine, Trainer
 
 ROWS = 40
@@ -108,6 +109,27 @@ def test_a_cancelled_training_is_a_version_that_says_so(desk):
     desk.jobs.cancel(job)
     desk.pulse.beat()
     thread.join()
+    assert desk.record(job).status is Status.CANCELLED
+    card, _ = Catalogue((desk.files.models(),)).get(desk.result(job)["model"])
+    assert card.training is not None
+    assert card.training.stopped
+
+
+@pytest.mark.slow
+def test_a_training_cancelled_while_it_waits_to_go_on_is_a_version(desk):
+    job = desk.submit(order(epochs=50_000))
+    thread = desk.in_background(job)
+    folder = desk.files.training(job)
+    while not list(folder.glob("checkpoint/*.pt")):
+        assert thread.is_alive()
+    desk.stopping.ask()
+    thread.join()
+    assert desk.jobs.cancel(job) is Status.CANCELLING
+    desk.holder.stopping = Stopping()  # as another worker
+    closing = desk.in_background(job)
+    while closing.is_alive():
+        desk.pulse.beat()
+        closing.join(0.5)
     assert desk.record(job).status is Status.CANCELLED
     card, _ = Catalogue((desk.files.models(),)).get(desk.result(job)["model"])
     assert card.training is not None
