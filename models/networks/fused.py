@@ -46,15 +46,12 @@ def fits(layer: "GatedConvolution", sites: Tensor, edges: Tensor | Band) -> bool
 
 def merged(batch: Batch) -> Merged:
     """Edges of a site that lead to one neighbour over one distance, as one."""
-    edges, given = len(batch.distance), _arrays(
-        batch.first_edge, batch.neighbour, batch.distance, batch.weight
-    )  # fmt: skip
-    first, neighbour, row = (
-        torch.empty_like(each) for each in (batch.first_edge, batch.neighbour, batch.neighbour)
-    )
-    distance, times, weight = torch.empty(3, edges)
-    count = compiled.merge(*given, *_arrays(first, neighbour, distance, times, weight, row))
-    return Merged(first, *(each[:count] for each in (neighbour, distance, times, weight)), row)
+    given = _arrays(batch.first_edge, batch.neighbour, batch.distance, batch.weight)
+    first, near = torch.empty_like(batch.first_edge), torch.empty_like(batch.neighbour)
+    distance, times, weight = torch.empty(3, len(near))
+    row = torch.empty_like(near)
+    count = compiled.merge(*given, *_arrays(first, near, distance, times, weight, row))
+    return Merged(first, near[:count], distance[:count], times[:count], weight[:count], row)
 
 
 def convolved(
