@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from models.errors import UnknownDataset, UnknownModel
 from service import submit
 from service.dependencies import TheHouse, TheMeeting, Trainer
 from service.documented import BODY, answer, body, problems
@@ -13,7 +14,7 @@ from service.forms import parsed
 from service.house import House
 from service.idempotency import sane
 from service.jobs import owned, refuse
-from service.keys import Caller
+from service.keys import Caller, Scope
 from service.pointing import about
 from service.prefer import Patience, patience
 from service.problems import Problem
@@ -85,6 +86,8 @@ async def train(
         asked = parsed(TrainingRequest, raw)
         known = await described(house, who, asked.dataset, "/dataset")
         order = await asyncio.to_thread(ordered, asked, known)
+        goal = order.train if isinstance(order, TuneOrder) else order
+        await asyncio.to_thread(may_name, house, who, goal.register_as)
         kind = Task.TUNE if isinstance(order, TuneOrder) else Task.TRAIN
         claim = await submit.claimed(
             house, upload, kind, owner=who.owner, key=key, seconds=wish.seconds
@@ -93,7 +96,7 @@ async def train(
             met.job = claim.id
             met.headers["Idempotent-Replayed"] = "true"
             return await told(house, claim, Patience(0.0))
-        start = (order.train if isinstance(order, TuneOrder) else order).start_from
+        start = goal.start_from
         what = submit.Submission(
             kind=kind,
             order=order,
@@ -124,6 +127,27 @@ async def described(house: House, who: Caller, dataset: str, pointer: str) -> Kn
         manifest = await asyncio.to_thread(house.shelf.get, dataset, who.owner)
     columns = await asyncio.to_thread(house.shelf.columns, manifest.id)
     return Known(manifest, columns, house.catalogue)
+
+
+def may_name(house: House, who: Caller, name: str | None) -> None:
+    """A new version of a model that was not learned from the caller's data changes what others are answered with.
+
+    Raises: Problem.
+    """
+    try:
+        newest = house.catalogue.versions(name or "")[0]
+        if Scope.MODELS_WRITE in who.scopes or Scope.ADMIN in who.scopes:
+            return
+        house.shelf.get((newest.training and newest.training.dataset_id) or "", who.owner)
+    except UnknownModel:
+        return
+    except UnknownDataset:
+        raise Problem(
+            "forbidden",
+            f"{newest.id} is not yours; a new version of it needs the scope `{Scope.MODELS_WRITE}`.",
+            pointer="/register_as",
+            hint="Give the model a name of its own by `register_as`.",
+        ) from None
 
 
 async def told(house: House, job: Job, wish: Patience) -> Response:

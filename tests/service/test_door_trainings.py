@@ -205,9 +205,9 @@ def test_a_key_needs_the_scope_to_train(open_door: Any, put_set: Any, tmp_path: 
             made = door.client.post("/v1/keys", json=body, headers=admin).json()
             return {"Authorization": f"Bearer {made['key']}", "Prefer": "wait=20"}
 
-        def ask(headers: dict[str, str]) -> httpx2.Response:
+        def ask(headers: dict[str, str], **body: Any) -> httpx2.Response:
             answer: httpx2.Response = door.client.post(
-                "/v1/trainings", json=SMALLEST, headers=headers
+                "/v1/trainings", json=SMALLEST | body, headers=headers
             )
             return answer
 
@@ -219,7 +219,31 @@ def test_a_key_needs_the_scope_to_train(open_door: Any, put_set: Any, tmp_path: 
         assert door.client.get(job, headers=trainer).json()["kind"] == "train"
         assert code(door.client.get(made.json()["links"]["self"], headers=admin), 404)
         assert code(ask(admin), 404) == "unknown_dataset"
-        assert code(ask(trainer), 429) == "quota_exceeded"  # 60 rows each of 100 a day
+        assert (
+            code(ask(trainer, register_as="another"), 429) == "quota_exceeded"
+        )  # 60 rows each of 100 a day
+
+
+def test_a_model_of_others_gets_no_version_from_any_key(
+    open_door: Any, put_set: Any, tmp_path: Any
+) -> None:
+    put_set(tmp_path / "state", owner="anna")
+    body = SMALLEST | {
+        "target": {"column": "band_gap", "property": "formation-energy-per-atom"},
+        "register_as": "tested",
+    }
+    with open_door(admin_key="a" * 20) as door:
+        admin = {"Authorization": f"Bearer {'a' * 20}"}
+
+        def ask(*scopes: str) -> httpx2.Response:
+            key = {"name": "n", "scopes": scopes, "owner": "anna"}
+            made = door.client.post("/v1/keys", json=key, headers=admin).json()
+            headers = {"Authorization": f"Bearer {made['key']}"}
+            answer: httpx2.Response = door.client.post("/v1/trainings", json=body, headers=headers)
+            return answer
+
+        assert code(ask("train"), 403) == "forbidden"
+        assert ask("train", "models:write").status_code == 202
 
 
 def evaluate(door: Any, **body: Any) -> httpx2.Response:
