@@ -228,7 +228,7 @@ def judged(result: dict[str, Any]) -> str:
         points = result["curve"]
         return table_of({f"{one['rows']} rows": (one["metrics"] or {}).get("test") or
                          {"": (one["error"] or {}).get("code")} for one in points})  # fmt: skip
-    units = (result.get("parity") or {}).get("units") or ()
+    units: list[str] = (result.get("parity") or {}).get("units") or []
     unit = units[0] if len(units) == 1 else "1"
     text = table_of({"all": result.get("metrics") or {}}, unit)
     if result.get("elements"):

@@ -14,7 +14,7 @@ from service.forms import parsed
 from service.house import House
 from service.idempotency import sane
 from service.jobs import owned, refuse
-from service.keys import Caller, Scope
+from service.keys import Caller
 from service.pointing import about
 from service.prefer import Patience, patience
 from service.problems import Problem
@@ -23,6 +23,7 @@ from service.routes.jobs import path_of
 from service.routes.keys import needs_json
 from service.routes.predictions import IdempotencyKey, Prefer
 from service.schemas.job import JobStatus
+from service.schemas.key import Scope
 from service.schemas.training import TrainingPage, TrainingRequest, TrainingView
 from service.training_order import Known, ordered
 from service.training_view import training_view
