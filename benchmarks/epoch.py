@@ -2,7 +2,7 @@
 
 Run: python -m benchmarks.epoch --data FOLDER [--rows 7613]. Looks for perov_5_partial and mp_cgcnn_elastic_3k.
 The plain network keeps its features ready expanded, flushes subnormal numbers and takes a bare step of SGD; ours
-expands the distances anew and does all that a training does: gathering, clipping, AdamW, averaging the weights.
+joins edges that are alike and expands the distances anew, and does all that a training does: gathering, clipping, AdamW, averaging the weights.
 """
 
 import argparse
