@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.errors import ModelError
+from models.errors import InputError
 from models.generators.sheets import Sheets, sheet
 from models.structures.structure import Structure
 
@@ -11,14 +11,12 @@ HARTREE = 27.211386245981  # eV
 ATTEMPTS = 5  # at a sheet whose charges do not come to rest
 
 
-class NotConverged(ModelError):
+class NotConverged(Exception):
     """The charges of a structure did not come to rest."""
-
-    code = "not_converged"
 
 
 def labelled(wanted: Sheets, at: int) -> tuple[Structure, dict[str, float]]:
-    """The sheet of this number with its energies. Raises: NotConverged."""
+    """The sheet of this number with its energies. Raises: InputError."""
     for attempt in range(ATTEMPTS):
         structure = sheet(wanted, at, attempt)
         try:
@@ -26,7 +24,7 @@ def labelled(wanted: Sheets, at: int) -> tuple[Structure, dict[str, float]]:
         except NotConverged:
             continue
         return structure, {"energy": total, "sheet_energy": total / len(structure.numbers)}
-    raise NotConverged(f"The energy of sheet {at} could not be computed.", hint="Shake it less.")
+    raise InputError(f"The energy of sheet {at} could not be computed.", hint="Shake it less.")
 
 
 def energy(structure: Structure) -> float:
