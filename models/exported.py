@@ -7,10 +7,8 @@ from torch import nn
 
 from models.card import Card
 from models.catalogue import CARD, CARD_BYTES, WEIGHTS
-from models.checkpoint import build
+from models.checkpoint import LARGEST_WEIGHTS, build
 from models.errors import BadCheckpoint, DamagedModel
-
-LARGEST_WEIGHTS = 64_000_000  # bytes
 
 
 def is_exported(path: Path) -> bool:

@@ -20,7 +20,9 @@ Images = NDArray[np.float32]
 
 TREES = 100
 PIXELS_A_SPLIT = 1 / 3  # of all, tried at each: the rule of regressions, and quicker than all
-LEARNED = 1_000  # rows; they take some ten seconds, and time grows a little faster than their number
+LEARNED = (
+    1_000  # rows; they take some ten seconds, and time grows a little faster than their number
+)
 PIXELS = {2: 64, 3: 16}  # along a side, at most
 GAMMA = 0.4  # Å
 TOGETHER = 256

@@ -27,7 +27,9 @@ class TrainingSettings(Frozen):
         0.1, ge=0, lt=1, description="Share of the steps over which the rate rises."
     )
     drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.8,), max_length=20, description="Shares of the epochs after which `step` lowers the rate."
+        (0.8,),
+        max_length=20,
+        description="Shares of the epochs after which `step` lowers the rate.",
     )
     weight_decay: float = Field(
         1e-4, ge=0, le=10, description="Decoupled with `adamw`; a squared penalty with the others."

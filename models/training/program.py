@@ -72,12 +72,14 @@ def _asked_to_end() -> bool:
 
 
 def _check_devices(work: Work) -> None:
-    wanted = work.plan.devices
-    if work.device.type == "cuda" and wanted > torch.cuda.device_count():
+    wanted, on_gpus = work.plan.devices, work.device.type == "cuda"
+    # Two share one processor well enough to be tried out.
+    there = torch.cuda.device_count() if on_gpus else max(2, os.cpu_count() or 1)
+    if wanted > there:
         raise BadSetting(
-            f"This machine has not {wanted} GPUs.",
+            f"The machine that trains has not {wanted} {'GPUs' if on_gpus else 'processors'}.",
             place="devices",
-            expected=f"at most {torch.cuda.device_count()}",
+            expected=f"at most {there}",
             got=str(wanted),
         )
 
