@@ -1,8 +1,8 @@
 """What a running service holds, opened once and closed at its end."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -21,6 +21,8 @@ from workers.broker import connect_async, make_celery
 from workers.files import Files
 from workers.jobs import AsyncJobs, JobLimits, new_id
 from workers.shelf import Shelf
+
+AGAIN_S = 0.5
 
 
 @dataclass(slots=True)
@@ -76,9 +78,14 @@ async def at_work(house: House) -> AsyncIterator[None]:
         yield
     finally:
         house.traffic.stopping = True
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await ended(tasks)
         await house.redis.aclose()
+
+
+async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels until they have ended: a cancel that meets a time limit of the broker's client is taken for it."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)

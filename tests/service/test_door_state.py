@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from models.errors import InputError, MatpropError, ModelError
+from service.house import ended
 from service.problems import CODES, STATUS, Problem
 from service.settings import ServiceSettings
 from service.upload import Uploads
@@ -249,3 +250,25 @@ def test_ended_jobs_are_counted_by_status(door: Any) -> None:
 @pytest.mark.parametrize("code", sorted(cls.code for cls in STATUS))
 def test_every_error_says_what_helps(code: str) -> None:
     assert CODES[code][2].endswith((".", "?"))
+
+
+def test_a_task_that_swallows_a_cancel_is_ended_all_the_same() -> None:
+    swallowed = []
+
+    async def stubborn() -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if swallowed:
+                    raise
+                swallowed.append(True)
+
+    async def close() -> bool:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(ended([task]), 10)
+        return task.cancelled()
+
+    assert asyncio.run(close())
+    assert swallowed
