@@ -168,18 +168,11 @@ def table() -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for line in RESULTS.read_text().splitlines():
         one = json.loads(line)
-        base = min(
-            (
-                (figures["mae"], name)
-                for name, figures in one["baselines"].items()
-                if "mae" in figures
-            ),
-            default=(math.nan, ""),
-        )
+        base = min((parts["test"]["mae"], what) for what, parts in one["baselines"].items())
         changed = ", ".join(f"{key}={value}" for key, value in one["settings"].items())
         yield (
-            f"| {one['study']} | {one['recipe']} | {changed} | {one['metrics']['test']['mae']:.4f} "
-            f"| {base[0]:.4f} ({base[1]}) | {one['seconds']:.0f} |"
+            f"| {one['study']} | {one['recipe']} | {changed} | {one['metrics']['test']['mae']:.4g} "
+            f"| {base[0]:.4g} ({base[1]}) | {one['seconds']:.0f} |"
         )
 
 
