@@ -1,6 +1,7 @@
 """What every test may ask for: a broker of its own."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from redis.retry import Retry
 from workers.broker import connect
 from workers.jobs import Jobs
 from workers.settings import WorkerSettings
+
+# A shell's background job ignores Ctrl-C, and so would every program that the tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
