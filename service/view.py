@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from starlette.datastructures import URL
 from starlette.responses import Response
 
 from service.problems import Problem
@@ -113,6 +114,17 @@ def prediction_view(job: Job, records: Records, limit: int | None = None) -> dic
         "links": links(job.id, records.cursor, limit),
     }
     return view if job.error is None else view | {"error": job.error}
+
+
+def page_links(here: URL, cursor: str | None) -> dict[str, str | None]:
+    """This page and the next one, without the host: a proxy's name for it does not matter."""
+    following = None if cursor is None else path_of(here.include_query_params(cursor=cursor))
+    return {"self": path_of(here), "next": following}
+
+
+def path_of(url: URL) -> str:
+    """Path and query of an address."""
+    return f"{url.path}?{url.query}" if url.query else url.path
 
 
 def as_cursor(job: str) -> str:

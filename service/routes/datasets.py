@@ -24,7 +24,6 @@ from service.multipart import shown_name
 from service.prefer import Patience, patience
 from service.problems import Problem, brief
 from service.reach import reaching
-from service.routes.jobs import path_of
 from service.routes.predictions import LINES, IdempotencyKey, Prefer
 from service.schemas.dataset import (
     AS_AN_ID,
@@ -36,7 +35,7 @@ from service.schemas.dataset import (
     ReportPage,
 )
 from service.upload import FormShape, Upload
-from service.view import as_cursor, json, of_cursor
+from service.view import as_cursor, json, of_cursor, page_links
 from workers.contract import DatasetOrder, Queue, Task
 from workers.ids import SET, set_of
 from workers.jobs import Job, new_id
@@ -206,11 +205,11 @@ async def list_datasets(
     page = await asyncio.to_thread(
         house.shelf.page, who.owner, name=name, before=before, limit=limit
     )
-    here = request.url.include_query_params(cursor=as_cursor(page.cursor)) if page.cursor else None
+    after = as_cursor(page.cursor) if page.cursor else None
     return json(
         {
             "datasets": [dataset_view(manifest) for manifest in page.sets],
-            "links": {"self": path_of(request.url), "next": path_of(here) if here else None},
+            "links": page_links(request.url, after),
         },
         headers={"Cache-Control": "no-cache"},
     )
@@ -256,11 +255,10 @@ async def get_report(
     if any(kind in accepted for kind in LINES):
         return FileResponse(path, media_type=LINES[0])
     found = await asyncio.to_thread(results.read, path, cursor, limit)
-    here = request.url.include_query_params(cursor=found.cursor) if found.cursor else None
     return json(
         {
             "rows": [orjson.Fragment(line) for line in found.lines],
-            "links": {"self": path_of(request.url), "next": path_of(here) if here else None},
+            "links": page_links(request.url, found.cursor),
         }
     )
 

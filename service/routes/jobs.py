@@ -16,7 +16,7 @@ from service.jobs import made_by, owned
 from service.problems import Problem
 from service.reach import reaching
 from service.schemas.job import JobPage, JobStatus, JobView
-from service.view import as_cursor, job_view, json, of_cursor
+from service.view import as_cursor, job_view, json, of_cursor, page_links
 from workers.contract import Task
 from workers.jobs import Job, Status, new_id
 
@@ -75,11 +75,11 @@ async def list_jobs(
                 "invalid_cursor", "This cursor was not made here.", pointer="cursor"
             ) from error
     now = time.time()
-    here = request.url.include_query_params(cursor=as_cursor(page.cursor)) if page.cursor else None
+    after = as_cursor(page.cursor) if page.cursor else None
     return json(
         {
             "jobs": [job_view(job, now, await made_by(house, job)) for job in page.jobs],
-            "links": {"self": path_of(request.url), "next": path_of(here) if here else None},
+            "links": page_links(request.url, after),
         },
         headers=NO_STORE,
     )
@@ -93,12 +93,6 @@ def seconds(name: str, when: datetime | None) -> float | None:
         return max(0.0, when.timestamp())
     except (OverflowError, ValueError, OSError):
         raise Problem("invalid_field", f"{name}: out of range.", pointer=name) from None
-
-
-def path_of(url: object) -> str:
-    """Path and query of an address, so that a proxy's host name does not matter."""
-    parts = getattr(url, "components")  # noqa: B009 — a Starlette URL
-    return f"{parts.path}?{parts.query}" if parts.query else str(parts.path)
 
 
 @router.get(

@@ -19,7 +19,6 @@ from service.pointing import about
 from service.prefer import Patience, patience
 from service.problems import Problem
 from service.reach import reaching
-from service.routes.jobs import path_of
 from service.routes.keys import needs_json
 from service.routes.predictions import IdempotencyKey, Prefer
 from service.schemas.job import JobStatus
@@ -27,7 +26,7 @@ from service.schemas.key import Scope
 from service.schemas.training import TrainingPage, TrainingRequest, TrainingView
 from service.training_order import Known, ordered
 from service.training_view import training_view
-from service.view import as_cursor, json, of_cursor
+from service.view import as_cursor, json, of_cursor, page_links
 from workers.contract import Queue, Task, TrainOrder, TuneOrder
 from workers.jobs import Job, Status, new_id
 
@@ -206,11 +205,11 @@ async def list_trainings(
                 "invalid_cursor", "This cursor was not made here.", pointer="cursor"
             ) from error
     now = time.time()
-    here = request.url.include_query_params(cursor=as_cursor(page.cursor)) if page.cursor else None
+    after = as_cursor(page.cursor) if page.cursor else None
     return json(
         {
             "trainings": [await training_view(house, job, now, brief=True) for job in page.jobs],
-            "links": {"self": path_of(request.url), "next": path_of(here) if here else None},
+            "links": page_links(request.url, after),
         },
         headers={"Cache-Control": "no-cache"},
     )
