@@ -42,6 +42,7 @@ LIGHT = {
     "models.settings.training",
     "models.structures.formats",
     "models.training.checks",
+    "models.trust.told",
 }
 
 
