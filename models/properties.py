@@ -1,6 +1,7 @@
 """Properties that models answer with, and their units; light, so that every room may ask."""
 
 import difflib
+import math
 import re
 
 from models.errors import InputError, WrongUnit
@@ -40,6 +41,23 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
     "dimer-energy": ("ε", "eV"),
     "sheet-energy": ("eV/atom", "meV/atom"),
 }
+# No value lies beyond; the logarithm of one may.
+LIMITS: dict[str, tuple[float, float]] = {
+    "energy-above-hull": (0.0, math.inf),
+    "band-gap": (0.0, math.inf),
+    "bulk-modulus": (0.0, math.inf),
+    "shear-modulus": (0.0, math.inf),
+    "poisson-ratio": (-1.0, 0.5),
+    "refractive-index": (1.0, math.inf),
+    "dielectric-constant": (1.0, math.inf),
+    "piezoelectric-modulus": (0.0, math.inf),
+    "phonon-peak": (0.0, math.inf),
+    "heat-capacity": (0.0, math.inf),
+    "metal-probability": (0.0, 1.0),
+    "phonon-band-center": (0.0, math.inf),
+    "adsorbate-distances": (0.0, math.inf),
+    "dimer-distance": (0.0, math.inf),
+}
 SPELLINGS: dict[str, str] = {
     "ev": "eV",
     "mev": "meV",
@@ -69,6 +87,13 @@ def default_unit(name: str) -> str | None:
     """The unit that goes without saying; none for a property that is not known here."""
     units = PROPERTIES.get(name)
     return units[0] if units else None
+
+
+def limits_of(name: str, unit: str) -> tuple[float, float]:
+    """The least and the greatest value that there can be."""
+    if unit.startswith("log"):
+        return -math.inf, math.inf
+    return LIMITS.get(name, (-math.inf, math.inf))
 
 
 def property_name(text: str) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from models.card import Card
-from models.errors import ModelError, UnsupportedElement
-from models.families.kinds import KINDS
+from models.errors import ModelError
 from models.structures.composition import SYMBOLS
 from workers.exchange import Fault, Found
+from workers.telling import Prediction, Teller
 
 if TYPE_CHECKING:
     from workers.parser import Parsed
@@ -23,9 +23,8 @@ class Line:
 
     record: dict[str, Any]
     waits: int
-    slots: list[list[dict[str, Any]]] = field(default_factory=list)  # per model, one per target
+    slots: list[list[Prediction]] = field(default_factory=list)  # per model, one per target
     numbers: bytes = b""
-    explained: bool = False  # contributions of sites are asked for
 
     @property
     def failed(self) -> bool:
@@ -33,7 +32,7 @@ class Line:
         return bool(self.record["status"] == "failed")
 
 
-def begin(index: int, parsed: "Parsed", cards: Sequence[Card], *, sites: bool) -> Line:
+def begin(index: int, parsed: "Parsed", tellers: Sequence[Teller]) -> Line:
     """The record as far as reading knows it."""
     record: dict[str, Any] = {
         "index": index,
@@ -47,39 +46,34 @@ def begin(index: int, parsed: "Parsed", cards: Sequence[Card], *, sites: bool) -
     if parsed.error is not None:
         record["error"] = parsed.error
         return Line(record, 0)
-    valued = any(KINDS[card.family].answers == "sites" for card in cards)
-    if sites or valued:
+    valued = any(teller.answers == "sites" for teller in tellers)
+    explained = any(teller.asked.sites for teller in tellers)
+    if explained or valued:
         record["sites"] = [
             {"index": place, "element": SYMBOLS[number]}
-            | ({"contributions": {}} if sites else {})
+            | ({"contributions": {}} if explained else {})
             | ({"values": {}} if valued else {})
             for place, number in enumerate(parsed.numbers)
         ]
-    return Line(record, len(cards), [[] for _ in cards], parsed.numbers, sites)
+    return Line(record, len(tellers), [[] for _ in tellers], parsed.numbers)
 
 
-def fill(line: Line, place: int, card: Card, found: Found) -> None:
+def fill(line: Line, place: int, teller: Teller, found: Found) -> None:
     """One model's answer, or why it has none."""
-    fault = found.error or _not_finite(card, found)
-    slot = line.slots[place]
-    for number, target in enumerate(card.targets):
-        prediction: dict[str, Any] = {
-            "model": card.id,
-            "property": target.property,
-            "value": None,
-            "unit": target.unit,
-            "interval": None,
-            "std": None,
-            "in_domain": None,
-            "reasons": [],
-        }
-        if fault:
-            prediction["error"] = fault
-        else:
-            _answer(line, prediction, card, found, number)
-        slot.append(prediction)
-    if not fault and line.explained and KINDS[card.family].answers == "crystal":
-        _contribute(line.record, card, found)
+    fault = found.error or _not_finite(teller.card, found)
+    if fault:
+        line.slots[place] = teller.refuse(fault)
+    else:
+        line.slots[place] = predictions = teller.tell(found, line.numbers)
+        line.record["warnings"] += teller.notes
+        if teller.answers == "sites":
+            _put_values(line.record["sites"], teller, predictions)
+        if teller.asked.sites and teller.answers == "crystal":
+            _contribute(line.record, teller, found)
+        if teller.asked.neighbours and found.nearest is None:
+            line.record["warnings"].append(
+                f"{teller.card.id} keeps nothing of what it learned from: it knows no neighbours."
+            )
     line.waits -= 1
     if not line.waits:
         _close(line)
@@ -90,67 +84,38 @@ def as_bytes(line: Line) -> bytes:
     return orjson.dumps(line.record, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def unsupported(card: Card, numbers: bytes, name: str) -> Fault | None:
-    """Why this model must not be asked: an element it never saw."""
-    if card.elements_seen is None:
-        return None
-    unseen = sorted(set(numbers) - set(card.elements_seen))
-    if not unseen:
-        return None
-    symbols = ", ".join(SYMBOLS[number] for number in unseen)
-    return UnsupportedElement(
-        f"{card.id} never saw {symbols} in training.",
-        file=name,
-        expected=f"elements among the {len(card.elements_seen)} of its training data",
-        got=symbols,
-        hint=f"GET /v1/models/{card.name} lists the elements; use a model that knows this one.",
-    ).as_dict()
+def _put_values(
+    sites: list[dict[str, Any]], teller: Teller, predictions: Sequence[Prediction]
+) -> None:
+    """The same numbers, told site by site."""
+    for column, prediction in zip(teller.columns, predictions, strict=True):
+        for name in ("values", "intervals", "stds"):
+            for site, number in zip(sites, prediction.get(name) or (), strict=False):
+                site.setdefault(name, {})[column.key] = number
 
 
-def _answer(line: Line, prediction: dict[str, Any], card: Card, found: Found, target: int) -> None:
-    """The flat numbers, as `Kind.answers` says, in the shape that the wire has for them."""
-    values = found.values
-    match KINDS[card.family].answers:
-        case "sites":
-            size = len(line.numbers)
-            own = prediction["values"] = values[target * size : (target + 1) * size]
-            for site, value in zip(line.record["sites"], own, strict=True):
-                site["values"][f"{card.id}/{prediction['property']}"] = value
-        case "bonds":
-            prediction["adsorbate"] = int(values[-1])
-            prediction["bonds"] = _bonds(values[:-1], line.numbers)
-        case _:
-            prediction["value"] = values[target]
-    if found.features is not None:
-        prediction["features"] = found.features
-
-
-def _bonds(values: Sequence[float], numbers: bytes) -> list[dict[str, Any]]:
-    distances, partners = values[: len(values) // 2], values[len(values) // 2 :]
-    return [
-        {
-            "rank": rank,
-            "site": int(site),
-            "element": SYMBOLS[numbers[int(site)]],
-            "distance": distance,
-        }
-        for rank, (distance, site) in enumerate(zip(distances, partners, strict=True), 1)
-    ]
-
-
-def _contribute(record: dict[str, Any], card: Card, found: Found) -> None:
+def _contribute(record: dict[str, Any], teller: Teller, found: Found) -> None:
     if found.contributions is None:
-        record["warnings"].append(
-            f"{card.id} is no regression with a linear read-out: its answer is no sum over sites."
-        )
+        record["warnings"].append(_no_sum(teller.card))
         return
     for site, row in zip(record["sites"], found.contributions, strict=True):
-        for target, value in zip(card.targets, row, strict=True):
-            site["contributions"][f"{card.id}/{target.property}"] = value
+        for column, value in zip(teller.columns, row, strict=True):
+            site["contributions"][column.key] = value
+
+
+def _no_sum(card: Card) -> str:
+    if card.classifies:
+        return f"{card.id} answers with a probability, which is no sum over sites."
+    if card.family == "image":
+        return f"{card.id} reads an image: its answer is no sum over sites."
+    return (
+        f"{card.id} mixes the sites before its last layers: its answer is no sum over sites. Models "
+        "with a linear read-out have one."
+    )
 
 
 def _not_finite(card: Card, found: Found) -> Fault | None:
-    if all(map(math.isfinite, found.values)):
+    if all(map(math.isfinite, found.said.values)):
         return None
     return ModelError(f"{card.id} gave no finite number for this structure.").as_dict()
 

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Protocol
 
 from models.errors import MatpropError, ModelError
 from models.samples import Sample, unpack
+from models.trust.trust import Trust
 from workers.exchange import Found, Work, pack_found, unpack_work
 from workers.lanes import Taken
 from workers.owning import internal
+from workers.said import Said
 
 log = logging.getLogger("matprop.infer")
 
@@ -19,7 +22,15 @@ class Answered(Protocol):
 
     @property
     def values(self) -> tuple[float, ...]:
-        """One per target."""
+        """As `Kind.answers` says."""
+
+    @property
+    def std(self) -> tuple[float, ...] | None:
+        """Beside the numbers; none of a single network."""
+
+    @property
+    def trust(self) -> Trust | None:
+        """How far to trust it; none without a guide."""
 
     @property
     def features(self) -> list[float] | None:
@@ -38,7 +49,13 @@ class Network(Protocol):
     """A resident model."""
 
     def answer(
-        self, graphs: Sequence[Sample], *, features: bool, sites: bool, batch_edges: int
+        self,
+        graphs: Sequence[Sample],
+        *,
+        features: bool,
+        sites: bool,
+        neighbours: bool,
+        batch_edges: int,
     ) -> Sequence[Answered]:
         """One answer per graph."""
 
@@ -50,26 +67,30 @@ def replies(
     works = [(one, unpack_work(one.content)) for one in taken]
     works.sort(key=_asks)
     answered: list[tuple[Taken, bytes]] = []
-    for (features, sites), group in groupby(works, key=_asks):
+    for _, group in groupby(works, key=_asks):
         members = list(group)
-        together = Work([graph for _, work in members for graph in work.graphs], features, sites)
-        found = iter(answers(network, together, batch_edges))
+        graphs = [graph for _, work in members for graph in work.graphs]
+        found = iter(answers(network, replace(members[0][1], graphs=graphs), batch_edges))
         for one, work in members:
-            answered.append((one, pack_found([next(found) for _ in work.graphs])))
+            rows = [next(found) for _ in work.graphs]
+            answered.append((one, pack_found(rows, former=work.former)))
     return answered
 
 
 def answers(network: Network, work: Work, batch_edges: int) -> list[Found]:
     """One row a graph; when the batch fails, each graph is tried alone, so that one harms no other."""
     try:
-        graphs = [unpack(packed) for packed in work.graphs]
         results = network.answer(
-            graphs, features=work.features, sites=work.sites, batch_edges=batch_edges
+            [unpack(packed) for packed in work.graphs],
+            features=work.features,
+            sites=work.sites,
+            batch_edges=batch_edges,
+            **({"neighbours": True} if work.neighbours else {}),
         )
         return [_found(one) for one in results]
     except Exception as error:
         if len(work.graphs) > 1:
-            singles = (Work([graph], work.features, work.sites) for graph in work.graphs)
+            singles = (replace(work, graphs=[graph]) for graph in work.graphs)
             return [found for single in singles for found in answers(network, single, batch_edges)]
         log.log(_level(error), "a graph has no answer: %s", error, exc_info=error)
         return [Found(error=_fault(error))]
@@ -78,18 +99,32 @@ def answers(network: Network, work: Work, batch_edges: int) -> list[Found]:
 def refused(taken: Sequence[Taken], error: MatpropError) -> list[tuple[Taken, bytes]]:
     """The same answer for all: there is no such model, or its files are damaged."""
     found = Found(error=error.as_dict())
-    return [(one, pack_found([found] * len(unpack_work(one.content).graphs))) for one in taken]
+    works = [(one, unpack_work(one.content)) for one in taken]
+    return [
+        (one, pack_found([found] * len(work.graphs), former=work.former)) for one, work in works
+    ]
 
 
 def _found(one: Answered) -> Found:
     if one.error is not None:
         log.error("a graph has no answer: %s", one.error)
         return Found(error=one.error.as_dict())
-    return Found(tuple(one.values), one.features, one.contributions)
+    trust = getattr(one, "trust", None)
+    if trust is None:
+        said = Said(tuple(one.values), tuple(getattr(one, "std", None) or ()))
+        return Found(said, one.features, one.contributions)
+    said = Said(
+        tuple(one.values),
+        tuple(getattr(one, "std", None) or ()),
+        trust.difficulty,
+        trust.score,
+        trust.reasons,
+    )
+    return Found(said, one.features, one.contributions, nearest=trust.nearest)
 
 
-def _asks(pair: tuple[Taken, Work]) -> tuple[bool, bool]:
-    return pair[1].features, pair[1].sites
+def _asks(pair: tuple[Taken, Work]) -> tuple[bool, bool, bool]:
+    return pair[1].features, pair[1].sites, pair[1].neighbours
 
 
 def _fault(error: Exception) -> dict[str, str]:

@@ -3,7 +3,13 @@
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 
 class Queue(StrEnum):
@@ -54,9 +60,20 @@ class PredictOrder(Order):
     primitive: bool = False
     sites: bool = False
     features: bool = False
+    neighbours: bool = False
+    level: float = Field(0.9, gt=0, lt=1, description="Of the intervals.")
     adsorbate: str | None = Field(
         None, description="The adsorbed atom: a site's index, or an element (bond family)."
     )
+
+    @model_serializer(mode="wrap")
+    def _new_only_where_set(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Workers of the version before refuse fields that they do not know."""
+        order: dict[str, Any] = dumped(self)
+        for name in ("neighbours", "level"):
+            if order.get(name) == type(self).model_fields[name].default:
+                order.pop(name, None)
+        return order
 
 
 class ImportOrder(Order):

@@ -17,7 +17,7 @@ from models.samples import cost_of
 from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
 from workers import assembly
-from workers.answers import Answers, Values, values_of
+from workers.answers import Answers, said_of
 from workers.assembly import Line
 from workers.chunks import Ask, Chunk
 from workers.contract import PredictOrder
@@ -30,6 +30,7 @@ from workers.owning import Hold, Outcome, Stopped
 from workers.pack import PackEntry, read_pack
 from workers.parsed import ParsedCache, source_key
 from workers.parser import Parsed, Source
+from workers.telling import Asked, teller
 
 IN_FLIGHT = 24  # entries of one run that may wait for answers; bounds its memory
 KEEP = 256  # answers remembered in one round trip
@@ -137,9 +138,11 @@ class Run:
             {card.input.key(): card.input for card in cards}.values()
         )
         self.keys = [card.input.key() for card in cards]
-        self.cacheable = not (order.sites or order.features)
+        asked = Asked(order.level, order.sites, order.neighbours)
+        self.tellers = [teller(card, asked) for card in cards]
+        self.cacheable = not (order.sites or order.features or order.neighbours)
         self.chunks = [Chunk(place) for place in range(len(cards))]
-        self.fresh: list[dict[str, Values]] = [{} for _ in cards]  # answers to be remembered
+        self.fresh: list[dict[str, bytes]] = [{} for _ in cards]  # answers to be remembered
         self.under_way: dict[int, Chunk] = {}
         self.lines: deque[Line] = deque()
         self.begun = self.done = self.failed = 0
@@ -231,17 +234,14 @@ class Run:
                 cache.keep(keys[entry.index], tuple(fresh))
 
     def _begin(self, parsed: Parsed) -> None:
-        line = assembly.begin(self.begun, parsed, self.cards, sites=self.order.sites)
+        line = assembly.begin(self.begun, parsed, self.tellers)
         self.begun += 1
         self.lines.append(line)
         if parsed.error is not None:
             self._ended(line)
             return
         for place, (card, key) in enumerate(zip(self.cards, self.keys, strict=True)):
-            fault = parsed.faults.get(key) or assembly.unsupported(
-                card, parsed.numbers, parsed.name
-            )
-            if fault:
+            if fault := parsed.faults.get(key):
                 self._fill(line, place, Found(error=fault))
             else:
                 digest = asked_digest(parsed.digest, card, self.order.adsorbate)
@@ -270,16 +270,17 @@ class Run:
         if seq is not None:
             self.under_way[seq] = chunk
             return True
-        for digest, values in zip(digests, values_of(found), strict=True):
-            if values is not None:
+        for digest, said in zip(digests, said_of(found), strict=True):
+            if said is not None:
                 asks = chunk.groups.pop(digest)
                 chunk.edges -= cost_of(asks[0].graph)
-                self._answer(chunk.place, asks, Found(values))
+                self._answer(chunk.place, asks, Found(said))
         return not chunk.groups
 
     def _content(self, chunk: Chunk) -> bytes:
         graphs = [asks[0].graph for asks in chunk.groups.values()]
-        return pack_work(Work(graphs, self.order.features, self.order.sites))
+        order = self.order
+        return pack_work(Work(graphs, order.features, order.sites, order.neighbours))
 
     def _push(self, chunk: Chunk, *, alone: bool = False) -> None:
         seq = self.lanes.push(
@@ -307,8 +308,8 @@ class Run:
             return
         for asks, found in zip(groups, unpack_found(reply.content), strict=True):
             self._answer(chunk.place, asks, found)
-            if self.cacheable and found.error is None:
-                self.fresh[chunk.place][asks[0].digest] = found.values
+            if self.cacheable and found.packed is not None:
+                self.fresh[chunk.place][asks[0].digest] = found.packed
 
     def _lost(self, chunk: Chunk, groups: list[list[Ask]]) -> None:
         """It cost workers: one of its graphs did, so from here on each goes alone."""
@@ -328,7 +329,7 @@ class Run:
             self._fill(ask.line, place, found)
 
     def _fill(self, line: Line, place: int, found: Found) -> None:
-        assembly.fill(line, place, self.cards[place], found)
+        assembly.fill(line, place, self.tellers[place], found)
         if not line.waits:
             self._ended(line)
 

@@ -16,6 +16,8 @@ from models.errors import UnknownModel
 from models.graphs.graph import Graph
 from models.settings.graph import GraphSettings
 from models.settings.network import NetworkSettings
+from models.trust.told import Intervals
+from models.trust.trust import Near, Trust
 from workers.answers import Answers
 from workers.contract import PredictOrder, Queue, Task
 from workers.files import Files
@@ -30,6 +32,8 @@ from workers.predicting import Predictor
 from workers.pulse import Pulse
 from workers.residents import Inference, Residents
 from workers.stopping import Stopping
+
+LEVELS = Intervals(rows=19, levels=(0.5, 0.9, 0.95), factors=(0.5, 2.0, 3.0))
 
 
 def card(name: str, *, seen: tuple[int, ...] | None = None, targets: int = 1) -> Card:
@@ -46,6 +50,11 @@ def card(name: str, *, seen: tuple[int, ...] | None = None, targets: int = 1) ->
         weights_sha256="0" * 64,
         created_at=datetime.now(UTC),
     )
+
+
+def calibrated(of: Card) -> Card:
+    """The same with intervals."""
+    return of.model_copy(update={"intervals": (LEVELS,) * len(of.targets)})
 
 
 def graph(sites: int, edges: int = 1) -> bytes:
@@ -108,7 +117,12 @@ class PlayedAnswer:
     values: tuple[float, ...]
     features: list[float] | None = None
     contributions: list[list[float]] | None = None
+    std: tuple[float, ...] | None = None
+    trust: Trust | None = None
     error: None = None
+
+
+NEAR = Near("mp-1", "NaCl", 0.25, (1.5, 2.5))
 
 
 @dataclass
@@ -117,20 +131,31 @@ class PlayedNetwork:
 
     targets: int = 1
     linear: bool = True
+    guided: bool = False  # several members, and a guide to which 9 sites are far away
     batches: list[int] = field(default_factory=list)
 
-    def answer(self, graphs, *, features, sites, batch_edges):  # noqa: ARG002
+    def answer(self, graphs, *, features, sites, batch_edges, neighbours=False):  # noqa: ARG002
         self.batches.append(len(graphs))
         if any(one.n_sites == 13 for one in graphs):
             raise ZeroDivisionError("thirteen")
-        return [self.one(one.n_sites, features, sites) for one in graphs]
+        return [self.one(one.n_sites, features, sites, neighbours) for one in graphs]
 
-    def one(self, sites: int, features: bool, wanted: bool) -> PlayedAnswer:
+    def one(self, sites: int, features: bool, wanted: bool, neighbours: bool) -> PlayedAnswer:
         value = float("nan") if sites == 17 else float(sites)
         return PlayedAnswer(
             (value,) * self.targets,
             [0.5] if features else None,
             [[1.0] * self.targets] * sites if wanted and self.linear else None,
+            (0.1,) * self.targets if self.guided else None,
+            self.trust(sites, neighbours) if self.guided else None,
+        )
+
+    def trust(self, sites: int, neighbours: bool) -> Trust:
+        return Trust(
+            difficulty=tuple(0.5 * (number + 1) for number in range(self.targets)),
+            score=sites / 8,
+            reasons=("It is far from all of it.", "2 sites of Tc.") if sites == 9 else (),
+            nearest=(NEAR,) if neighbours else None,
         )
 
 
@@ -150,7 +175,7 @@ class Stage:
     def submit(self, *files: tuple[str, str] | dict, direct: bool = True, **order) -> str:
         job = new_id("job")
         path = self.files.upload(job)
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             pack = PackWriter(file)
             for one in files:
@@ -177,13 +202,15 @@ class Stage:
 
 @pytest.fixture
 def stage(jobs, settings) -> Iterator[Stage]:
-    """Models `m@1`, `two@1` (two targets, not linear) and `narrow@1` (knows only H)."""
+    """Models `m@1`, `two@1` (two targets, not linear), `narrow@1` (knows only H), `sure@1` (has a guide)."""
     cards = {
+        "sure@1": calibrated(card("sure", targets=2)),
         "m@1": card("m"),
         "two@1": card("two", targets=2),
         "narrow@1": card("narrow", seen=(1,)),
     }
     networks = {
+        "sure@1": PlayedNetwork(targets=2, guided=True),
         "m@1": PlayedNetwork(),
         "two@1": PlayedNetwork(targets=2, linear=False),
         "narrow@1": PlayedNetwork(),

@@ -6,7 +6,7 @@ import os
 
 from tests.workers.conftest import card
 from workers import logs
-from workers.answers import Answers, values_of
+from workers.answers import Answers, said_of
 from workers.broker import make_celery
 from workers.contract import Queue, Task
 from workers.files import Files, written
@@ -16,6 +16,7 @@ from workers.metrics import Tally
 from workers.parsed import ParsedCache, source_key
 from workers.parser import Parsed, Source
 from workers.reconciler import Reconciler
+from workers.said import Said, pack_said
 from workers.stopping import Stopping
 from workers.sweeping import sweep
 
@@ -26,7 +27,12 @@ def digest(number: int) -> str:
 
 def known(redis, answers, of, digests):
     owner = OwnerSide(redis, "owner")
-    return values_of(owner.ask(answers.name(of), digests, of.id, 1, b"", lives=2)[1])
+    found = said_of(owner.ask(answers.name(of), digests, of.id, 1, b"", lives=2)[1])
+    return [one and one.values for one in found]
+
+
+def kept(*values):
+    return pack_said(Said(values))
 
 
 def test_what_is_not_known_is_on_its_way_to_the_lane_in_the_same_step(redis):
@@ -35,7 +41,7 @@ def test_what_is_not_known_is_on_its_way_to_the_lane_in_the_same_step(redis):
     pushed, _ = owner.ask(answers.name(of), [digest(1)], of.id, 1, b"work", lives=2)
     assert [entry.content for entry in WorkerSide(redis, "w").take(of.id, 100)] == [b"work"]
     assert list(owner.waiting) == [pushed]
-    answers.keep(of, {digest(1): (1.5,)})
+    answers.keep(of, {digest(1): kept(1.5)})
     pushed, _ = owner.ask(answers.name(of), [digest(1), digest(2)], of.id, 1, b"work", lives=2)
     assert pushed is None
     assert WorkerSide(redis, "w").take(of.id, 100) == []
@@ -43,25 +49,37 @@ def test_what_is_not_known_is_on_its_way_to_the_lane_in_the_same_step(redis):
 
 def test_answers_are_found_by_structure_model_weights_and_precision(redis):
     answers = Answers(redis, 100, "float32")
-    answers.keep(card("a"), {digest(1): (1.5, -2.0)})
+    answers.keep(card("a"), {digest(1): kept(1.5, -2.0)})
     assert known(redis, answers, card("a"), [digest(0), digest(1)]) == [None, (1.5, -2.0)]
     assert known(redis, answers, card("b"), [digest(1)]) == [None]
     assert known(redis, Answers(redis, 100, "bfloat16"), card("a"), [digest(1)]) == [None]
 
 
+def test_what_another_version_kept_is_computed_anew(redis):
+    answers, of = Answers(redis, 100, "float32"), card("a")
+    answers.keep(of, {digest(1): b"\xffsome later layout", digest(2): kept(2.5)})
+    assert known(redis, answers, of, [digest(1), digest(2)]) == [None, (2.5,)]
+
+
+def test_answers_of_a_model_that_nobody_asks_any_more_go(redis):
+    answers = Answers(redis, 100, "float32")
+    answers.keep(card("a"), {digest(1): kept(1.5)})
+    assert all(redis.ttl(key) > 0 for key in redis.keys("mp:cache:*"))
+
+
 def test_answers_are_bounded_and_those_asked_for_stay(redis):
     answers = Answers(redis, 20, "float32")
-    answers.keep(card("a"), {digest(0): (0.0,)})
+    answers.keep(card("a"), {digest(0): kept(0.0)})
     for number in range(1, 200):
-        answers.keep(card("a"), {digest(number): (1.0,)})
+        answers.keep(card("a"), {digest(number): kept(1.0)})
         assert known(redis, answers, card("a"), [digest(0)]) == [(0.0,)]
-    kept = known(redis, answers, card("a"), [digest(number) for number in range(200)])
-    assert sum(one is not None for one in kept) <= 21
+    held = known(redis, answers, card("a"), [digest(number) for number in range(200)])
+    assert sum(one is not None for one in held) <= 21
 
 
 def test_no_answers_are_kept_when_none_are_wanted(redis):
     answers = Answers(redis, 0, "float32")
-    answers.keep(card("a"), {digest(1): (1.0,)})
+    answers.keep(card("a"), {digest(1): kept(1.0)})
     assert known(redis, answers, card("a"), [digest(1)]) == [None]
 
 

@@ -29,7 +29,8 @@ def test_a_record_has_all_its_fields(stage):
         "index": 0, "name": "a.cif", "formula": "Na2", "n_sites": 2, "status": "succeeded",
         "predictions": [{
             "model": "m@1", "property": "p0", "value": 2.0, "unit": "eV",
-            "interval": None, "std": None, "in_domain": None, "reasons": [],
+            "interval": None, "level": 0.9, "std": None,
+            "in_domain": None, "domain_score": None, "reasons": [],
         }],
         "warnings": [],
     }  # fmt: skip
@@ -42,12 +43,18 @@ def test_several_models_and_targets_answer_in_one_record(stage):
     ]  # fmt: skip
 
 
-def test_a_model_that_never_saw_an_element_leaves_the_others_their_answer(stage):
+def test_a_model_that_never_saw_an_element_answers_and_says_so(stage):
     _, (record,) = stage.predict(("a", "Na2"), models=("narrow@1", "m@1"))
-    assert record["status"] == "partial"
-    assert values([record]) == [[None, 2.0]]
-    assert record["predictions"][0]["error"]["code"] == "unsupported_element"
-    assert record["predictions"][0]["error"]["got"] == "Na"
+    assert (record["status"], values([record])) == ("succeeded", [[2.0, 2.0]])
+    narrow, other = record["predictions"]
+    assert (narrow["in_domain"], narrow["domain_score"]) == (False, None)
+    assert narrow["reasons"] == ["2 sites of Na, which no structure holds that it learned from."]
+    assert (other["in_domain"], other["reasons"]) == (None, [])
+
+
+def test_what_is_known_of_elements_alone_makes_nothing_familiar(stage):
+    _, (record,) = stage.predict(("a", "H2"), models=("narrow@1",))
+    assert record["predictions"][0]["in_domain"] is None
 
 
 def test_a_graph_that_cannot_be_made_is_the_records_error(stage):
@@ -81,6 +88,43 @@ def test_sites_and_features_are_told_on_request(stage):
     assert record["sites"][1] == {"index": 1, "element": "H", "contributions": {"m@1/p0": 1.0}}
     assert record["predictions"][0]["features"] == [0.5]
     assert "two@1" in record["warnings"][0]
+
+
+def test_an_answer_tells_how_far_to_trust_it(stage):
+    _, (near, far) = stage.predict(("a", "Na2"), ("b", "Na9"), models=("sure@1",))
+    first, second = near["predictions"]
+    assert (first["interval"], first["std"]) == ([1.0, 3.0], 0.1)
+    assert (second["interval"], second["std"]) == ([0.0, 4.0], 0.1)
+    assert (first["in_domain"], first["domain_score"], first["reasons"]) == (True, 0.25, [])
+    assert [one["in_domain"] for one in far["predictions"]] == [False, False]
+    assert far["predictions"][0]["reasons"] == ["It is far from all of it.", "2 sites of Tc."]
+
+
+def test_a_kept_answer_is_the_same_as_a_fresh_one_at_any_level(stage):
+    def ask(level):
+        _, records = stage.predict(("a", "Na2"), ("b", "Na9"), models=("sure@1",), level=level)
+        return records
+
+    fresh = ask(0.9)
+    assert ask(0.9) == fresh
+    assert [one["interval"] for one in ask(0.5)[0]["predictions"]] == [[1.75, 2.25], [1.5, 2.5]]
+    beyond = ask(0.999)[0]
+    assert (beyond["predictions"][0]["interval"], beyond["predictions"][0]["std"]) == (None, 0.1)
+    assert "up to 0.95" in beyond["warnings"][0]
+    assert stage.networks["sure@1"].batches == [2]
+
+
+def test_neighbours_are_told_on_request(stage):
+    _, (record,) = stage.predict(("a", "Na2"), models=("sure@1", "m@1"), neighbours=True)
+    first, second, other = record["predictions"]
+    near = {"name": "mp-1", "formula": "NaCl", "distance": 0.25}
+    assert (first["neighbours"], second["neighbours"]) == (
+        [near | {"value": 1.5}], [near | {"value": 2.5}],
+    )  # fmt: skip
+    assert "neighbours" not in other
+    assert record["warnings"] == [
+        "m@1 keeps nothing of what it learned from: it knows no neighbours."
+    ]
 
 
 def test_equal_structures_are_computed_once(stage):

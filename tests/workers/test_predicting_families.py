@@ -30,7 +30,7 @@ class Played:
 
     def answer(self, graphs: Any, **_: Any) -> list[Any]:
         self.batches.append(len(graphs))
-        empty = {"features": None, "contributions": None, "error": None}
+        empty = dict.fromkeys(("features", "contributions", "error", "std", "trust"))
         return [SimpleNamespace(values=self.says(one.n_sites), **empty) for one in graphs]
 
 
@@ -66,7 +66,9 @@ def test_a_bond_model_gives_the_bonds_of_the_adsorbate(rich) -> None:
 
     (one,) = record["predictions"]
     assert (one["value"], one["adsorbate"]) == (None, 1)
-    assert one["bonds"][0] == {"rank": 1, "site": 0, "element": "Na", "distance": 1.9}
+    assert one["bonds"][0] == {
+        "rank": 1, "site": 0, "element": "Na", "distance": 1.9, "interval": None, "std": None,
+    }  # fmt: skip
     assert [bond["distance"] for bond in one["bonds"]] == [1.9, 2.0, 2.1, 2.2]
 
 

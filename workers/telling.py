@@ -1,0 +1,206 @@
+"""One model's answer as predictions of a record; what does not depend on the structure is worked out once."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from models.card import Card, Target
+from models.families.kinds import KINDS
+from models.properties import limits_of
+from models.structures.composition import SYMBOLS
+from workers.exchange import Fault, Found
+
+Prediction = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the call wants to know beside the values."""
+
+    level: float = 0.9
+    sites: bool = False
+    neighbours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One target: what all its predictions have in common."""
+
+    blank: Prediction
+    key: str  # of a site's values and contributions
+    factor: float | None  # half the interval's width over the difficulty; none: no intervals
+    low: float
+    high: float
+
+    def interval(self, value: float, difficulty: float) -> list[float] | None:
+        """Around the value, cut where the property ends."""
+        if self.factor is None:
+            return None
+        half = self.factor * difficulty
+        low, high = self.low, self.high
+        return [min(max(value - half, low), high), max(min(value + half, high), low)]
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """How the answers of one model are told in this call."""
+
+    card: Card
+    asked: Asked
+    answers: str
+    columns: tuple[Column, ...]
+    seen: frozenset[int] | None  # elements, where only these are known of what it learned from
+    notes: tuple[str, ...]  # for every record that it answers
+
+    def tell(self, found: Found, numbers: bytes) -> list[Prediction]:
+        """One prediction a target."""
+        head = self._domain(found, numbers)
+        if found.features is not None:
+            head["features"] = found.features
+        told = SHAPES[self.answers](self, found, numbers)
+        predictions = [
+            column.blank | own | head for column, own in zip(self.columns, told, strict=True)
+        ]
+        if self.asked.neighbours and found.nearest is not None:
+            for place, prediction in enumerate(predictions):
+                prediction["neighbours"] = _neighbours(found, place)
+        return predictions
+
+    def refuse(self, fault: Fault) -> list[Prediction]:
+        """The same without an answer."""
+        return [column.blank | {"reasons": [], "error": fault} for column in self.columns]
+
+    def _domain(self, found: Found, numbers: bytes) -> Prediction:
+        said = found.said
+        if said.score is not None:
+            inside = said.score <= 1 and not said.reasons
+            score = _short(said.score)
+            return {"in_domain": inside, "domain_score": score, "reasons": list(said.reasons)}
+        strange = [] if self.seen is None else _strange(self.seen, numbers)
+        return {"in_domain": False, "reasons": strange} if strange else {"reasons": []}
+
+
+def teller(card: Card, asked: Asked) -> Teller:
+    """Prepared for all structures of a call."""
+    columns, notes = [], []
+    for place, target in enumerate(card.targets):
+        told = getattr(card, "intervals", None)
+        intervals = None if told is None else told[place]
+        factor = None if intervals is None else intervals.factor(asked.level)
+        if intervals is not None and factor is None:
+            notes.append(
+                f"{card.id} has no interval of {target.property} at level {asked.level:g}: what it was "
+                f"calibrated on tells of levels up to {_floor(intervals.highest):g}."
+            )
+        columns.append(_column(card, target, asked.level, factor))
+    seen = None if card.elements_seen is None else frozenset(card.elements_seen)
+    answers = KINDS[card.family].answers
+    return Teller(card, asked, answers, tuple(columns), seen, tuple(notes))
+
+
+def _column(card: Card, target: Target, level: float, factor: float | None) -> Column:
+    blank: Prediction = {
+        "model": card.id,
+        "property": target.property,
+        "value": None,
+        "unit": target.unit,
+        "interval": None,
+        "level": level,
+        "std": None,
+        "in_domain": None,
+        "domain_score": None,
+    }
+    low, high = limits_of(target.property, target.unit)
+    return Column(blank, f"{card.id}/{target.property}", factor, low, high)
+
+
+def _crystal(teller: Teller, found: Found, _: bytes) -> list[Prediction]:
+    said, told = found.said, []
+    for place, column in enumerate(teller.columns):
+        value = said.values[place]
+        own: Prediction = {"value": value}
+        if said.std:
+            own["std"] = _short(said.std[place])
+        if said.difficulty:
+            own["interval"] = column.interval(value, said.difficulty[place])
+        told.append(own)
+    return told
+
+
+def _sites(teller: Teller, found: Found, numbers: bytes) -> list[Prediction]:
+    """Target by target, a number a site."""
+    said, size, told = found.said, len(numbers), []
+    for place, column in enumerate(teller.columns):
+        mine = slice(place * size, (place + 1) * size)
+        values = said.values[mine]
+        own: Prediction = {"values": values}
+        if said.difficulty and column.factor is not None:
+            pairs = zip(values, said.difficulty[mine], strict=True)
+            own["intervals"] = [column.interval(value, one) for value, one in pairs]
+        if said.std:
+            own["stds"] = list(map(_short, said.std[mine]))
+        told.append(own)
+    return told
+
+
+def _bonds(teller: Teller, found: Found, numbers: bytes) -> list[Prediction]:
+    """The distances, as many sites they lead to, and the adsorbate's site."""
+    said, (column,) = found.said, teller.columns
+    *both, adsorbate = said.values
+    count = len(both) // 2
+    bonds = []
+    for rank, (distance, site) in enumerate(zip(both[:count], both[count:], strict=True)):
+        bond: Prediction = {
+            "rank": rank + 1,
+            "site": int(site),
+            "element": SYMBOLS[numbers[int(site)]],
+            "distance": distance,
+            "interval": None,
+            "std": _short(said.std[rank]) if said.std else None,
+        }
+        if said.difficulty:
+            bond["interval"] = column.interval(distance, said.difficulty[rank])
+        bonds.append(bond)
+    return [{"adsorbate": int(adsorbate), "bonds": bonds}]
+
+
+SHAPES: dict[str, Callable[[Teller, Found, bytes], list[Prediction]]] = {
+    "crystal": _crystal,
+    "sites": _sites,
+    "bonds": _bonds,
+}
+
+
+def _neighbours(found: Found, place: int) -> list[Prediction]:
+    return [
+        {
+            "name": near.name,
+            "formula": near.formula,
+            "distance": _short(near.distance),
+            "value": near.labels[place] if place < len(near.labels) else None,
+        }
+        for near in found.nearest or ()
+    ]
+
+
+def _strange(seen: frozenset[int], numbers: bytes) -> list[str]:
+    """A sentence for each element that it never saw."""
+    return [
+        f"{counted(numbers.count(number), 'site')} of {SYMBOLS[number]}, which no structure holds that it learned from."
+        for number in sorted(set(numbers) - seen)
+    ]
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 site`, `2 sites`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _short(number: float) -> float:
+    """Without digits that single precision does not have."""
+    return float(f"{number:.6g}")
+
+
+def _floor(level: float) -> float:
+    return math.floor(level * 1e4) / 1e4
