@@ -87,6 +87,7 @@ class Client:
         *,
         models: Sequence[str] = (),
         include: str | Iterable[str] = (),
+        level: float | None = None,
         disorder: str = "refuse",
         primitive: bool = False,
         format: str | None = None,  # noqa: A002 (the name it has everywhere)
@@ -96,7 +97,8 @@ class Client:
     ) -> Records:
         """One record a structure, in their order; one that cannot be predicted says why in its record.
 
-        Structures are paths, folders, texts, pymatgen or ASE objects, or pairs (name, any of these).
+        Structures are paths, folders, texts, pymatgen or ASE objects, or pairs (name, any of these). `include`
+        asks for `sites`, `features`, `neighbours`; `level` is that of the intervals.
         Many are sent in several calls; a broken connection is picked up where it broke.
         Raises ServiceError.
         """
@@ -108,6 +110,8 @@ class Client:
             "disorder": disorder,
             "primitive": "true" if primitive else "false",
         }
+        if level is not None:
+            form["level"] = repr(float(level))
         if adsorbate is not None:
             form["adsorbate"] = str(adsorbate)
         form |= {key: value for key, value in (("format", format), ("label", label)) if value}

@@ -1,10 +1,25 @@
 """Answers as a scientist uses them: a value by name, rows for a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from service.schemas.prediction import PredictionView, RecordView
+
+COLUMNS = (
+    *("name", "formula", "n_sites", "model", "property", "value", "low", "high", "std", "unit"),
+    *("in_domain", "reasons", "error", "detail"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A value, and how far to trust it."""
+
+    value: float | None
+    interval: Sequence[float] | None
+    std: float | None
 
 
 class Record(RecordView):
@@ -36,6 +51,22 @@ class Record(RecordView):
             return None
         return self.prediction(of).value
 
+    def interval(self, of: str | None = None) -> tuple[float, float] | None:
+        """Between which numbers it lies, at the level that was asked for; none where that is not known."""
+        found = self.prediction(of).interval if self.predictions else None
+        return (found[0], found[1]) if found else None
+
+    @property
+    def in_domain(self) -> bool | None:
+        """Whether it is like what the models learned from: not when one of them says so, none if none knows."""
+        known = [one.in_domain for one in self.predictions if one.in_domain is not None]
+        return all(known) if known else None
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not, each said once."""
+        return list(dict.fromkeys(why for one in self.predictions for why in one.reasons))
+
     def unit(self, of: str | None = None) -> str:
         """The unit of that number."""
         return self.prediction(of).unit
@@ -55,35 +86,46 @@ class Record(RecordView):
         head = {"name": self.name, "formula": self.formula, "n_sites": self.n_sites}
         for one in self.predictions:
             wrong = one.error or (self.error if one.value is None else None)
-            for name, value in self._numbers(one):
+            for name, number in self._numbers(one):
+                low, high = number.interval or (None, None)
                 yield head | {
                     "model": one.model,
                     "property": name,
-                    "value": value,
+                    "value": number.value,
+                    "low": low,
+                    "high": high,
+                    "std": number.std,
                     "unit": one.unit,
+                    "in_domain": one.in_domain,
+                    "reasons": " ".join(one.reasons) or None,
                     "error": wrong.code if wrong else None,
                     "detail": wrong.detail if wrong else None,
                 }
         if not self.predictions:
+            wrong = self.error
             yield (
-                head
-                | dict.fromkeys(("model", "property", "value", "unit"))
+                dict.fromkeys(COLUMNS)
+                | head
                 | {
-                    "error": self.error.code if self.error else None,
-                    "detail": self.error.detail if self.error else None,
+                    "error": wrong.code if wrong else None,
+                    "detail": wrong.detail if wrong else None,
                 }
             )
 
-    def _numbers(self, one: PredictionView) -> Iterator[tuple[str, float | None]]:
+    def _numbers(self, one: PredictionView) -> Iterator[tuple[str, Number]]:
         """Names and numbers: one, or one a site (`charge[3:O]`) or bond (`bond-distance[48-31:Pd]`)."""
         if one.values is not None and self.sites is not None:
-            for site, value in zip(self.sites, one.values, strict=True):
-                yield f"{one.property}[{site.index}:{site.element}]", value
+            intervals = one.intervals or repeat(None)
+            for site, value, interval, std in zip(
+                self.sites, one.values, intervals, one.stds or repeat(None), strict=False
+            ):
+                yield f"{one.property}[{site.index}:{site.element}]", Number(value, interval, std)
         elif one.bonds is not None:
             for bond in one.bonds:
-                yield f"{one.property}[{one.adsorbate}-{bond.site}:{bond.element}]", bond.distance
+                name = f"{one.property}[{one.adsorbate}-{bond.site}:{bond.element}]"
+                yield name, Number(bond.distance, bond.interval, bond.std)
         else:
-            yield one.property, one.value
+            yield one.property, Number(one.value, one.interval, one.std)
 
 
 class Records(list[Record]):

@@ -30,8 +30,13 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="One row a number.")] = False,
     as_table: Annotated[bool, typer.Option("--table", help="For people; the default.")] = False,
     include: Annotated[
-        str, typer.Option(help="`sites`, `features` or both with a comma; shown in JSON.")
+        str,
+        typer.Option(help="`sites`, `features`, `neighbours`, with commas between; shown in JSON."),
     ] = "",
+    level: Annotated[
+        float | None,
+        typer.Option(help="Of the intervals, above 0 and below 1; 0.9 when not given."),
+    ] = None,
     disorder: Annotated[
         str,
         typer.Option(help="Sites shared by several elements: `refuse`, or take the `majority`."),
@@ -66,6 +71,7 @@ def predict(
             given,
             model or [only_model(client)],
             include=[part.strip() for part in include.split(",") if part.strip()],
+            level=level,
             disorder=disorder,
             primitive=primitive,
             adsorbate=adsorbate,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from service.client import Progress, Records
 
 FORM_OF_SUFFIX = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
-COLUMNS = ("name", "formula", "n_sites", "model", "property", "value", "unit", "error", "detail")
+MARK = "!"  # beside numbers that are not to be relied on
 
 
 def chosen_form(*, as_json: bool, as_csv: bool, as_table: bool, out: Path | None) -> str:
@@ -62,28 +62,79 @@ def as_jsonl(records: "Records") -> str:
 
 
 def as_csv(records: "Records") -> str:
-    """One row a number."""
+    """One row a number; what is not known is empty."""
+    from service.client_records import COLUMNS
+
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records.rows())
+    for row in records.rows():
+        known = row["in_domain"]
+        writer.writerow(row | {"in_domain": None if known is None else str(known).lower()})
     return text.getvalue()
 
 
 def as_table(records: "Records") -> str:
-    """Columns for the eye."""
+    """Columns for the eye, and beneath them what is not to be relied on."""
+    found = records.rows()
+    marked = any(row["in_domain"] is False for row in found)
     rows = [
         (
             row["name"],
             row["formula"] or "",
-            number(row["value"]) if row["error"] is None else "failed",
+            spread(row) + mark(row, marked),
             "" if row["unit"] in (None, "1") or row["error"] else row["unit"],
             row["error"] or row["property"] or "",
             row["model"] or "",
         )
-        for row in records.rows()
+        for row in found
     ]
-    return table(("name", "formula", "value", "unit", "property", "model"), rows, right=(2,))
+    head = ("name", "formula", f"value{level_of(records)}", "unit", "property", "model")
+    return table(head, rows, right=(2,)) + "".join(doubts(records))
+
+
+def spread(row: dict[str, Any]) -> str:
+    """The value and half the width of its interval; both ends where the property's range cuts one."""
+    if row["error"] is not None:
+        return "failed"
+    value, low, high = row["value"], row["low"], row["high"]
+    if low is None or value is None:
+        return number(value)
+    above, below = high - value, value - low
+    if abs(above - below) <= 1e-6 * (above + below):
+        return f"{number(value)} ± {number(above)}"
+    return f"{number(value)} ({number(low)} to {number(high)})"
+
+
+def mark(row: dict[str, Any], marked: bool) -> str:
+    """Keeps the numbers below each other."""
+    if not marked:
+        return ""
+    return f" {MARK}" if row["in_domain"] is False else "  "
+
+
+def level_of(records: "Records") -> str:
+    """Of the intervals, for the head of their column."""
+    for record in records:
+        for one in record.predictions:
+            bonds = one.bonds or []
+            if one.level and (one.interval or one.intervals or any(b.interval for b in bonds)):
+                return f" ± {100 * one.level:g} %"
+    return ""
+
+
+def doubts(records: "Records") -> Iterator[str]:
+    """Why numbers are marked; the same for many structures is said once."""
+    names: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for record in records:
+        for one in record.predictions:
+            if one.in_domain is False:
+                of = names.setdefault((one.model, tuple(one.reasons)), [])
+                of += [record.name] if record.name not in of[-1:] else []
+    for (model, reasons), of in names.items():
+        more = f" and {len(of) - 1} more" if len(of) > 1 else ""
+        yield f"{MARK} {of[0]}{more}: unlike what {model} learned from\n"
+        yield from (f"    {reason}\n" for reason in reasons)
 
 
 FORMS: dict[str, Callable[["Records"], str]] = {
@@ -96,7 +147,13 @@ FORMS: dict[str, Callable[["Records"], str]] = {
 
 def number(value: float | None) -> str:
     """Enough digits to compare, few enough to read."""
-    return "–" if value is None else f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
+    return (
+        "–"
+        if value is None
+        else f"{value:.4f}"
+        if 1e-3 <= abs(value) < 1e5 or not value
+        else f"{value:.4g}"
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

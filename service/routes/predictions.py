@@ -67,6 +67,7 @@ class Options(BaseModel):
     disorder: Disorder = Disorder.REFUSE
     primitive: bool = False
     include: list[Include] = []
+    level: float = Field(0.9, gt=0, lt=1)
     adsorbate: str | None = Field(None, max_length=2_000)
     label: str | None = Field(None, max_length=200)
 
@@ -262,6 +263,8 @@ def ordered(house: House, options: Options) -> tuple[PredictOrder, tuple[str, ..
         primitive=options.primitive,
         sites=Include.SITES in options.include,
         features=Include.FEATURES in options.include,
+        neighbours=Include.NEIGHBOURS in options.include,
+        level=options.level,
         adsorbate=" ".join((options.adsorbate or "").split()) or None,
     )
     return order, models

@@ -20,9 +20,11 @@ RECORD_EXAMPLE: dict[str, Any] = {
             "property": "formation-energy-per-atom",
             "value": -2.05,
             "unit": "eV/atom",
-            "interval": None,
-            "std": None,
-            "in_domain": None,
+            "interval": [-2.14, -1.96],
+            "level": 0.9,
+            "std": 0.021,
+            "in_domain": True,
+            "domain_score": 0.42,
             "reasons": [],
         }
     ],
@@ -48,11 +50,18 @@ ADSORBATE = (
 )
 
 
+LEVEL = (
+    "Of the intervals: the share of structures like those of the training whose true value lies inside, above 0 and "
+    "below 1."
+)
+
+
 class Include(StrEnum):
     """What else a record can hold."""
 
     SITES = "sites"
     FEATURES = "features"
+    NEIGHBOURS = "neighbours"
 
 
 class Disorder(StrEnum):
@@ -113,8 +122,10 @@ class PredictionRequest(BaseModel):
     primitive: bool = Field(False, description="Reduce each structure to its primitive cell first.")
     include: list[Include] = Field(
         default_factory=list,
-        description="`sites`: contributions of the sites. `features`: the crystal's vector inside the network.",
+        description="`sites`: contributions of the sites. `features`: the crystal's vector inside the network. "
+        "`neighbours`: the structures most like it that the model has learned from.",
     )
+    level: float = Field(0.9, gt=0, lt=1, description=LEVEL)
     adsorbate: str | None = Field(
         None,
         max_length=2_000,
@@ -146,8 +157,9 @@ class PredictionForm(BaseModel):
     primitive: bool = Field(False, description="Reduce each structure to its primitive cell first.")
     include: list[Include] = Field(
         default_factory=list,
-        description="`sites`, `features`; repeat the field or separate by commas.",
+        description="`sites`, `features`, `neighbours`; repeat the field or separate by commas.",
     )
+    level: float = Field(0.9, gt=0, lt=1, description=LEVEL)
     adsorbate: str | None = Field(
         None,
         max_length=2_000,
@@ -165,6 +177,24 @@ class BondView(BaseModel):
     site: int = Field(description="Index of the site it leads to, in the order of the input.")
     element: str = Field(description="Element of that site.")
     distance: float = Field(description="Predicted length in Å.")
+    interval: list[float] | None = Field(
+        None, description="Lower and upper bound of the length, at the prediction's `level`."
+    )
+    std: float | None = Field(None, description="Standard deviation over the model's members.")
+
+
+class NeighbourView(BaseModel):
+    """A structure that the model has learned from."""
+
+    name: str = Field(description="Its name in the data set.")
+    formula: str = Field(description="Its formula.")
+    distance: float = Field(
+        description="Between the two inside the network; 1 is where the domain of the model ends."
+    )
+    value: float | None = Field(
+        None,
+        description="What the model was told of it, in the prediction's unit, if that is kept.",
+    )
 
 
 class PredictionView(BaseModel):
@@ -188,15 +218,42 @@ class PredictionView(BaseModel):
     )
     unit: str = Field(description="Unit of the value; `1` when it has none.")
     interval: list[float] | None = Field(
-        None, description="Lower and upper bound, if the model gives them."
+        None,
+        description="Lower and upper bound at `level`, within what the property can be; null when the model was not "
+        "calibrated, gives a probability, or answers with `values` or `bonds`, which have their own.",
     )
-    std: float | None = Field(None, description="Standard deviation, if the model gives one.")
+    level: float | None = Field(
+        None,
+        description="Of the interval: so many of such intervals hold the true value of structures like those of the "
+        "training.",
+    )
+    std: float | None = Field(
+        None, description="Standard deviation over the model's members; null of a single network."
+    )
+    intervals: list[list[float]] | None = Field(
+        None, description="Models of sites: an interval a site, beside `values`."
+    )
+    stds: list[float] | None = Field(
+        None, description="Models of sites: a standard deviation a site, beside `values`."
+    )
     in_domain: bool | None = Field(
-        None, description="Whether the structure is like the training data, if known."
+        None,
+        description="Whether the structure is like those of the training; null when that is not known.",
     )
-    reasons: list[str] = Field(default_factory=list, description="Why it is not in the domain.")
+    domain_score: float | None = Field(
+        None,
+        description="How far it is from those of the training: above 1 it is outside. Null when the model has no guide.",
+    )
+    reasons: list[str] = Field(
+        default_factory=list, description="Why it is not in the domain, in sentences."
+    )
+    neighbours: list[NeighbourView] | None = Field(
+        None,
+        description="The structures most like it that the model has learned from (`include=neighbours`).",
+    )
     features: list[float] | None = Field(
-        None, description="The crystal's vector (`include=features`)."
+        None,
+        description="The crystal's vector; those of all members one after the other (`include=features`).",
     )
     error: ErrorItem | None = Field(None, description="Why this model could not answer.")
 
@@ -212,9 +269,15 @@ class SiteView(BaseModel):
     values: dict[str, float] | None = Field(
         None, description="Models of sites: the value per `model@version/property`."
     )
+    intervals: dict[str, list[float]] | None = Field(
+        None, description="Models of sites: the interval per `model@version/property`."
+    )
+    stds: dict[str, float] | None = Field(
+        None, description="Models of sites: the standard deviation per `model@version/property`."
+    )
     contributions: dict[str, float] | None = Field(
         None,
-        description="Contribution per `model@version/property`; they sum (or average) to the value as the model's card says.",
+        description="Contribution per `model@version/property`; those of all sites sum to the value.",
     )
 
 

@@ -45,6 +45,12 @@ def record(index: int, name: str) -> dict[str, Any]:
         "value": -2.05,
         "unit": "eV/atom",
     }
+    if "sure" in name or "far" in name:
+        prediction |= {
+            "interval": [-2.3, -2.0] if "far" in name else [-2.14, -1.96],
+            "level": 0.9, "std": 0.02, "in_domain": "far" not in name, "domain_score": 0.5,
+            "reasons": ["It is far.", "2 sites of Tc."] if "far" in name else [],
+        }  # fmt: skip
     return {
         "index": index,
         "name": name,
@@ -77,8 +83,11 @@ MODELS = {
 class Service(BaseHTTPRequestHandler):
     """Answers every POST of files with a record a file."""
 
+    last = ""
+
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        Service.last = content
         names = re.findall(r'filename="([^"]*)"', content)
         records = [record(i, Path(name).name) for i, name in enumerate(names)]
         links = {"self": "", "job": "", "results": "", "events": ""}
@@ -124,6 +133,40 @@ def test_a_table_is_for_people(run: Run) -> None:
     head, line = done.stdout.splitlines()
     assert head.split() == ["name", "formula", "value", "unit", "property", "model"]
     assert line.split() == ["a.cif", "NaCl", "-2.0500", "eV/atom", "formation-energy", "fe@1"]
+
+
+@pytest.fixture
+def unlike(tmp_path: Path) -> None:
+    for name in ("sure.cif", "far.cif", "far2.cif"):
+        (tmp_path / name).write_text("data_x\n")
+
+
+def test_a_table_shows_intervals_marks_what_is_unlike_and_says_why(run: Run, unlike: None) -> None:
+    head, *lines = run("predict", "sure.cif", "far.cif", "far2.cif", "-m", "fe").stdout.splitlines()
+    assert "value ± 90 %" in head
+    assert "-2.0500 ± 0.0900 " in lines[0]
+    assert "!" not in lines[0]
+    assert "-2.0500 (-2.3000 to -2.0000) !" in lines[1]
+    assert lines[3:] == [
+        "! far.cif and 1 more: unlike what fe@1 learned from", "    It is far.", "    2 sites of Tc.",
+    ]  # fmt: skip
+
+
+def test_csv_tells_how_far_to_trust_each_number(run: Run, unlike: None) -> None:
+    done = run("predict", "a.cif", "sure.cif", "far.cif", "-m", "fe", "--csv")
+    plain, sure, far = csv.DictReader(io.StringIO(done.stdout))
+    assert [plain[name] for name in ("low", "high", "std", "in_domain", "reasons")] == [""] * 5
+    assert [sure[name] for name in ("low", "high", "std")] == ["-2.14", "-1.96", "0.02"]
+    assert (sure["in_domain"], far["in_domain"]) == ("true", "false")
+    assert far["reasons"] == "It is far. 2 sites of Tc."
+
+
+def test_the_level_and_what_to_include_are_handed_on(run: Run) -> None:
+    run(
+        "predict", "a.cif", "-m", "fe", "--level", "0.5", "--include", "neighbours, sites", "--json"
+    )
+    assert 'name="level"\r\n\r\n0.5' in Service.last
+    assert 'name="include"\r\n\r\nneighbours' in Service.last
 
 
 def test_json_is_the_whole_records(run: Run) -> None:

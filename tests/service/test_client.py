@@ -109,13 +109,15 @@ def test_a_call_names_models_and_options() -> None:
 
     client, _ = client_of(handler)
     client.predict(
-        "a\n", ["one", "two@3"], include=["sites", "features"], disorder="majority", primitive=True
-    )
+        "a\n", ["one", "two@3"], include=["sites", "features"], disorder="majority", primitive=True,
+        level=0.8,
+    )  # fmt: skip
     fields = re.findall(r'name="(\w+)"\r\n\r\n([^\r]*)', seen[0])
     assert sorted(fields) == [
         ("disorder", "majority"),
         ("include", "features"),
         ("include", "sites"),
+        ("level", "0.8"),
         ("model", "one"),
         ("model", "two@3"),
         ("primitive", "true"),
@@ -390,6 +392,62 @@ def test_rows_are_flat_and_tell_what_failed() -> None:
     good, bad = client.predict([("a", "t\n"), ("b", "t\n")], "m").rows()
     assert (good["name"], good["value"], good["error"]) == ("a", -2.05, None)
     assert (bad["name"], bad["value"], bad["error"]) == ("b", None, "unreadable_structure")
+
+
+def trusted(name: str, inside: bool) -> dict[str, Any]:
+    """A record that tells how far to trust it."""
+    told = record(name)
+    told["predictions"][0] |= {
+        "interval": [-2.14, -1.96], "level": 0.9, "std": 0.02, "in_domain": inside,
+        "domain_score": 0.5, "reasons": [] if inside else ["It is far.", "2 sites of Tc."],
+        "neighbours": [{"name": "mp-1", "formula": "KCl", "distance": 0.5, "value": -2.0}],
+    }  # fmt: skip
+    return told
+
+
+def test_a_record_tells_how_far_to_trust_it() -> None:
+    client, _ = client_of(lambda _: answer([trusted("a", True), trusted("b", False), record("c")]))
+    near, far, unknown = client.predict([(name, "t\n") for name in "abc"], "m")
+    assert near.interval() == far.interval("formation-energy") == (-2.14, -1.96)
+    assert (near.in_domain, far.in_domain, unknown.in_domain) == (True, False, None)
+    assert (near.reasons, far.reasons) == ([], ["It is far.", "2 sites of Tc."])
+    assert (unknown.interval(), unknown.prediction().std) == (None, None)
+    assert near.prediction().neighbours[0].formula == "KCl"
+
+
+def test_rows_hold_bounds_deviation_and_domain() -> None:
+    client, _ = client_of(lambda _: answer([trusted("a", False), record("b")]))
+    sure, plain = client.predict([("a", "t\n"), ("b", "t\n")], "m").rows()
+    assert (sure["low"], sure["high"], sure["std"], sure["in_domain"]) == (
+        -2.14,
+        -1.96,
+        0.02,
+        False,
+    )
+    assert sure["reasons"] == "It is far. 2 sites of Tc."
+    assert (plain["low"], plain["in_domain"], plain["reasons"]) == (None, None, None)
+    assert sure.keys() == plain.keys()
+
+
+def test_rows_of_sites_and_bonds_have_bounds_of_their_own() -> None:
+    told = record("a")
+    told["sites"] = [{"index": at, "element": "Na"} for at in range(2)]
+    charge, bond = (dict(told["predictions"][0]) for _ in range(2))
+    charge |= {
+        "property": "charge", "value": None, "values": [0.9, 0.8], "stds": [0.1, 0.2],
+        "intervals": [[0.5, 1.3], [0.4, 1.2]],
+    }  # fmt: skip
+    bond |= {
+        "property": "bonds", "value": None, "adsorbate": 1,
+        "bonds": [{"rank": 1, "site": 0, "element": "Na", "distance": 2.0, "interval": [1.9, 2.1]}],
+    }  # fmt: skip
+    told["predictions"] = [charge, bond]
+    client, _ = client_of(lambda _: answer([told]))
+    rows = client.predict("t\n", "m").rows()
+    assert [(one["property"], one["low"], one["high"], one["std"]) for one in rows] == [
+        ("charge[0:Na]", 0.5, 1.3, 0.1), ("charge[1:Na]", 0.4, 1.2, 0.2),
+        ("bonds[1-0:Na]", 1.9, 2.1, None),
+    ]  # fmt: skip
 
 
 def test_a_value_of_a_model_that_was_not_asked_names_those_there_are() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.schemas.prediction import PredictionAnswer, PredictionView
+
 GOOD = ("NaCl.cif", b"data_NaCl good\n")
 BAD = ("broken.cif", b"data_x bad\n")
 
@@ -42,6 +44,34 @@ def test_json_does_what_a_form_does(door: Any) -> None:
     assert [record["name"] for record in body["records"]] == ["a", "structure-2"]
     assert [entry.format for entry in door.worker.seen[body["job"]]] == [None, "cif"]
     assert door.worker.orders[body["job"]]["sites"] is True
+
+
+def test_the_level_of_intervals_is_that_of_the_request(door: Any) -> None:
+    def told(**body: Any) -> Any:
+        order = {"structures": [{"text": "x"}], "models": ["tested"]} | body
+        answer = door.client.post("/v1/predictions", json=order).json()
+        return answer["records"][0]["predictions"][0]["level"], door.worker.orders[answer["job"]]
+
+    assert told()[0] == 0.9
+    assert told(level=0.5)[0] == 0.5
+    # As it is when nobody asks for more, workers of the version before can read it.
+    assert not {"level", "neighbours"} & told()[1].keys()
+    by_form = door.predict(GOOD, data={"level": "0.8"}).json()
+    assert by_form["records"][0]["predictions"][0]["level"] == 0.8
+
+
+def test_neighbours_are_asked_of_the_worker(door: Any) -> None:
+    fields = {"include": "neighbours,features"}
+    record = door.predict(GOOD, data=fields).json()["records"][0]
+    assert record["predictions"][0]["neighbours"][0]["name"] == "mp-1"
+
+
+def test_what_goes_out_is_as_the_contract_has_it(door: Any) -> None:
+    answer = door.predict(GOOD, data={"include": "neighbours"}).json()
+    view = PredictionAnswer.model_validate(answer)
+    told = answer["records"][0]["predictions"][0]
+    assert told.keys() <= PredictionView.model_fields.keys()
+    assert view.records[0].predictions[0].interval == [-1.6, -1.4]
 
 
 def test_a_format_after_the_files_counts_for_them(door: Any) -> None:
@@ -131,6 +161,10 @@ def test_an_unknown_field_names_those_there_are(door: Any) -> None:
         {"disorder": "ignore"},
         {"primitive": "perhaps"},
         {"include": "everything"},
+        {"level": "90"},
+        {"level": "0"},
+        {"level": "nan"},
+        {"level": "high"},
         {"format": "pdb"},
         {"label": "x" * 201},
         {"label": "x" * 5_000},
