@@ -104,7 +104,7 @@ def made_up(crystals: int, sites: int) -> list[Graph]:
 
 def _resident(device: str, precision: str) -> Resident:
     torch.manual_seed(0)
-    return Resident(CARD, CrystalNetwork(NETWORK), torch.device(device), precision)
+    return Resident(CARD, [CrystalNetwork(NETWORK)], torch.device(device), precision)
 
 
 def _forward(

@@ -62,7 +62,7 @@ def main() -> None:
     training = _training(rows)
     duration = _train(training)
     card = _card(training, given.version, sha256(given.data, SOURCE), duration)
-    card = save_model(given.out / card.name / str(card.version), card, training.average)
+    card = save_model(given.out / card.name / str(card.version), card, [training.average])
     print(card.model_dump_json(indent=1, exclude_none=True))
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from models.families.kinds import KINDS, AnyInput, AnyNetwork, FamilyName
 from models.settings.frozen import Frozen
-from models.training.plan import Division
+from models.training.plan import MOST_MEMBERS, Division
 
 CARD_FORMAT = 2
 
@@ -63,7 +63,9 @@ class TrainingRecord(Frozen):
     unlabelled: int | None = Field(None, description="Rows without a label, which were left out.")
     refused: int | None = Field(None, description="Rows that this family could not read.")
     seed: int | None = None
-    seeds: tuple[int, ...] = Field((), description="All that were tried; the best is `seed`.")
+    seeds: tuple[int, ...] = Field(
+        (), description="All that were trained: the best is `seed`, or each is a member's."
+    )
     spread: dict[str, dict[str, Spread]] = Field(
         default_factory=dict, description="Per part, each figure over all seeds."
     )
@@ -90,6 +92,9 @@ class Card(Frozen):
     title: str = Field(description="One line for people.")
     origin: Literal["released", "imported", "trained"]
     targets: tuple[Target, ...] = Field(min_length=1)
+    members: int = Field(
+        1, ge=1, le=MOST_MEMBERS, description="Networks that answer together, with their mean."
+    )
     classes: tuple[str, ...] | None = Field(
         None,
         description="Names of a classifier's two classes; its answer is the probability of the last one.",

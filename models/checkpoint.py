@@ -1,6 +1,7 @@
 """A model as two files: `card.json`, and `weights.safetensors` of which the card holds the hash."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,20 +20,19 @@ State = dict[str, Tensor]
 LARGEST_WEIGHTS = 512_000_000  # bytes; larger networks are not trained
 
 
-def save_model(folder: Path, card: Card, network: nn.Module) -> Card:
-    """Write both files; the card that is returned knows the weights' hash."""
+def save_model(folder: Path, card: Card, networks: Sequence[nn.Module]) -> Card:
+    """Write both files; the card that is returned knows the weights' hash and the number of members."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = save(
-        {name: value.detach().cpu().contiguous() for name, value in weights(network).items()}
-    )
-    card = card.model_copy(update={"weights_sha256": hashlib.sha256(data).hexdigest()})
+    data = save(_together([weights(network) for network in networks]))
+    known = {"weights_sha256": hashlib.sha256(data).hexdigest(), "members": len(networks)}
+    card = card.model_copy(update=known)
     (folder / WEIGHTS).write_bytes(data)
     (folder / CARD).write_bytes(card_bytes(card))
     return card
 
 
-def load_network(folder: Path) -> tuple[Card, nn.Module]:
-    """The card and the network in evaluation. Raises: DamagedModel."""
+def load_networks(folder: Path) -> tuple[Card, list[nn.Module]]:
+    """The card and the members in evaluation. Raises: DamagedModel."""
     try:
         card = Card.model_validate_json((folder / CARD).read_bytes())
         if (folder / WEIGHTS).stat().st_size > LARGEST_WEIGHTS:
@@ -43,8 +43,8 @@ def load_network(folder: Path) -> tuple[Card, nn.Module]:
     return card, build(card, data)
 
 
-def build(card: Card, data: bytes) -> nn.Module:
-    """The network that these weights fit. Raises: DamagedModel."""
+def build(card: Card, data: bytes) -> list[nn.Module]:
+    """The members that these weights fit. Raises: DamagedModel."""
     if card.format != CARD_FORMAT:
         raise DamagedModel(f"{card.id}: card format {card.format} is not known to this version.")
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
@@ -56,11 +56,30 @@ def build(card: Card, data: bytes) -> nn.Module:
     except (SafetensorError, ValueError) as error:
         raise DamagedModel(f"{card.id}: {error}.") from error
     # A card may ask for more than there is memory: nothing is made before the weights are known to be there.
-    wrong = difference(weights(sketch(card.family, card.network)), state)
+    expected = _together([weights(sketch(card.family, card.network))] * card.members)
+    wrong = difference(expected, state)
     if wrong:
         raise DamagedModel(f"{card.id}: {wrong}.")
+    return [_member(card, state, at) for at in range(card.members)]
+
+
+def _together(states: Sequence[State]) -> State:
+    """Of several members all in one tensor, the members first."""
+    one, *more = states
+    found = {
+        name: torch.stack([each[name] for each in states]) if more else value
+        for name, value in one.items()
+    }
+    return {
+        name: value.detach().cpu().contiguous() if value.device.type != "meta" else value
+        for name, value in found.items()
+    }
+
+
+def _member(card: Card, state: State, at: int) -> nn.Module:
+    own = {name: value[at] for name, value in state.items()} if card.members > 1 else state
     network = family(card.family).build(card.network)
-    network.load_state_dict(state, strict=False)
+    network.load_state_dict(own, strict=False)
     return network.eval()
 
 

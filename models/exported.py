@@ -24,7 +24,7 @@ def is_exported(path: Path) -> bool:
         return False
 
 
-def open_exported(path: Path) -> tuple[Card, nn.Module]:
+def open_exported(path: Path) -> tuple[Card, list[nn.Module]]:
     """The model, checked. Raises: BadCheckpoint."""
     card_text, weights = _from_folder(path) if path.is_dir() else _from_zip(path)
     try:

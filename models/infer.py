@@ -33,7 +33,9 @@ class Answer:
 
     # As `Kind.answers` says; of a classifier the probability of its last class.
     values: tuple[float, ...]
-    features: list[float] | None = None  # the pooled vector, before any layer after the pooling
+    std: tuple[float, ...] | None = None  # of the members; none where there is only one
+    # The pooled vector, before any layer after the pooling; those of the members one after the other.
+    features: list[float] | None = None
     contributions: list[list[float]] | None = None  # [site][target]; the sites' sum is the value
     error: ModelError | None = None  # no values then
 
@@ -65,10 +67,10 @@ def choose_device(wanted: str) -> torch.device:
 
 def load(folder: Path, device: str = "auto", precision: str = "float32") -> "Resident":
     """The model in this folder, ready to answer. Raises: DamagedModel."""
-    from models.checkpoint import load_network
+    from models.checkpoint import load_networks
 
-    card, network = load_network(folder)
-    return Resident(card, network, choose_device(device), precision)
+    card, networks = load_networks(folder)
+    return Resident(card, networks, choose_device(device), precision)
 
 
 class Resident:
@@ -77,7 +79,7 @@ class Resident:
     def __init__(
         self,
         card: "Card",
-        network: nn.Module,
+        networks: Sequence[nn.Module],
         device: torch.device,
         precision: str = "float32",
     ) -> None:
@@ -85,7 +87,7 @@ class Resident:
         self.device = device
         self._half = precision == "bfloat16" and device.type == "cuda"
         self._family = family(card.family)
-        self._network: Network = self._family.ready(network, device)
+        self._network: Network = self._family.ready(networks, device)
 
     def answer(
         self,
@@ -121,36 +123,47 @@ class Resident:
     def _together(self, graphs: Sequence[Sample], features: bool, sites: bool) -> list[Answer]:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self._half):
             output = self._network(self._family.collate(graphs).to(self.device))
-            values = self._denormalised(output)
-            pooled = output.features.float().cpu().tolist() if features else None
+            each = self._denormalised(output)
+            pooled = output.features.float().cpu().transpose(0, 1).flatten(1) if features else None
             # A probability is no sum over sites: classifiers have no contributions.
             told = output.sites if sites and not self._classifies else None
-            scalars = None if told is None else _numbers(told)
+            scalars = None if told is None else _numbers(told.mean(0))
+        values = each.mean(0)
+        deviations = each.std(0, ddof=1) if len(each) > 1 else None
         starts = np.cumsum([0, *(graph.n_sites for graph in graphs)])
         rows = np.cumsum([0, *self._family.sizes(graphs)])
         return [
             self._one(
                 graphs[at],
                 values[rows[at] : rows[at + 1]],
-                None if pooled is None else pooled[at],
+                None if deviations is None else deviations[rows[at] : rows[at + 1]],
+                None if pooled is None else pooled[at].tolist(),
                 None if scalars is None else scalars[starts[at] : starts[at + 1]],
             )
             for at in range(len(graphs))
         ]
 
     def _one(
-        self, sample: Sample, values: Rows, features: list[float] | None, scalars: Rows | None
+        self,
+        sample: Sample,
+        values: Rows,
+        deviations: Rows | None,
+        features: list[float] | None,
+        scalars: Rows | None,
     ) -> Answer:
         if not np.isfinite(values).all():
             return Answer((), error=DamagedModel(f"{self.card.id} answers with no finite number."))
         contributions = None
         if scalars is not None:
             contributions = ((scalars * self._std + self._mean) / len(scalars)).tolist()
-        return Answer(self._family.told(sample, values), features, contributions)
+        told = self._family.told(sample, values)
+        std = None if deviations is None else self._family.spread(sample, values, deviations)
+        return Answer(told, std, features, contributions)
 
     def _denormalised(self, output: Output) -> Rows:
+        """Of each member.  # (members, rows, targets)"""
         if self._classifies:
-            return _numbers(output.values.double().softmax(1))[:, -1:]
+            return _numbers(output.values.double().softmax(-1))[..., -1:]
         return _numbers(output.values) * self._std + self._mean
 
     @property

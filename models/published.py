@@ -88,8 +88,8 @@ def import_model(path: Path, folder: Path, wishes: Wishes) -> Card:
     """
     check_name(wishes.name)
     if is_exported(path):
-        card, network = open_exported(path)
-        return save_model(folder, _renamed(card, wishes), network)
+        card, networks = open_exported(path)
+        return save_model(folder, _renamed(card, wishes), networks)
     checkpoint = read_checkpoint(path)
     layout = layout_of(checkpoint.state)
     state = renamed(checked(checkpoint.state, layout), layout)
@@ -97,7 +97,7 @@ def import_model(path: Path, folder: Path, wishes: Wishes) -> Card:
     assert isinstance(card.network, NetworkSettings)
     network = CrystalNetwork(card.network)
     network.load_state_dict(state, strict=False)
-    return save_model(folder, card, network)
+    return save_model(folder, card, [network])
 
 
 def _renamed(card: Card, wishes: Wishes) -> Card:

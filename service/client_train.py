@@ -27,6 +27,7 @@ class TrainingOptions(TypedDict, total=False):
     split: str | Mapping[str, Any]
     seeds: Sequence[int]
     seed: int
+    members: int
     register_as: str
     title: str
     start_from: str

@@ -59,6 +59,7 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         training=settings.training.model_dump(mode="json"),
         split=split_of(asked.split, known.manifest),
         seeds=seeds_of(asked),
+        members=asked.members or 1,
         register_as=name_of(asked, family, targets, known) if named else None,
         title=asked.title,
         start_from=start.id if start else None,
@@ -66,6 +67,9 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         rows=asked.rows,
         devices=asked.devices,
     )
+    if not order.training["epochs"] and start is None:
+        raise refused("bad_setting", "Without an epoch nothing is learned.", "/settings/epochs",
+                      "0 epochs judge anew what a training goes on from: name it by `start_from`.")  # fmt: skip
     foresee(asked, known, order)
     return order if asked.search is None else tuned(asked, order, start, classifies=of_classes)
 
@@ -214,7 +218,8 @@ def seeds_of(asked: TrainingRequest) -> tuple[int, ...]:
     """In whichever field they came."""
     if asked.seeds:
         return tuple(asked.seeds)
-    return (asked.seed or 0,)
+    first = asked.seed or 0
+    return tuple((first + more) % 2**32 for more in range(asked.members or 1))
 
 
 def name_of(

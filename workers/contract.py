@@ -129,6 +129,9 @@ class TrainOrder(Order):
     training: dict[str, Any]
     split: SplitOrder = SplitOrder()
     seeds: tuple[int, ...] = (0,)
+    members: int = Field(
+        1, description="Networks that the model is to hold: those of all seeds, or one, the best."
+    )
     register_as: str | None = Field(None, description="Name of the model; none: nothing is kept.")
     title: str | None = None
     start_from: str | None = Field(None, description="Resolved `name@version` id.")

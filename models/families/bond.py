@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.families.family import Network, Values
+from models.families.family import Network, Values, one_by_one
 from models.networks.bond import BondNetwork
 from models.networks.readout import Output
 from models.slabs.collate import SlabBatch
@@ -20,7 +20,7 @@ from models.training.dataset import Labels
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.network import BondNetworkSettings
 
-__all__ = ["build", "collate", "labels", "ready", "sizes", "told"]
+__all__ = ["build", "collate", "labels", "ready", "sizes", "spread", "told"]
 
 
 def sizes(samples: Sequence[Slab]) -> NDArray[np.int64]:
@@ -33,8 +33,12 @@ def build(settings: "BondNetworkSettings") -> BondNetwork:
     return BondNetwork(settings)
 
 
-def ready(network: nn.Module, device: torch.device) -> Network:
+def ready(networks: Sequence[nn.Module], device: torch.device) -> Network:
     """On a CPU in double precision, in which no answer depends on its company; slabs are small."""
+    return one_by_one([_arranged(each, device) for each in networks])
+
+
+def _arranged(network: nn.Module, device: torch.device) -> Network:
     network = network.eval().requires_grad_(requires_grad=False)
     if device.type != "cpu":
         return network.to(device)
@@ -55,14 +59,23 @@ def ready(network: nn.Module, device: torch.device) -> Network:
 
 def told(sample: Slab, values: Values) -> tuple[float, ...]:
     """The shortest distances, the sites they lead to, and the adsorbate's site."""
-    distances = values[:, 0]
-    # Among equals the one that was nearer before.
-    first = np.lexsort((np.arange(len(distances)), np.round(distances, 6)))[:BONDS]
+    first = _shortest(values)
     return (
-        *distances[first].tolist(),
+        *values[first, 0].tolist(),
         *sample.candidate[first].astype(float).tolist(),
         float(sample.anchor),
     )
+
+
+def spread(sample: Slab, values: Values, deviations: Values) -> tuple[float, ...]:  # noqa: ARG001
+    """Those of the shortest distances."""
+    return tuple(deviations[_shortest(values), 0].tolist())
+
+
+def _shortest(values: Values) -> NDArray[np.int64]:
+    """Which candidates are bound; among equals the one that was nearer before."""
+    distances = values[:, 0]
+    return np.lexsort((np.arange(len(distances)), np.round(distances, 6)))[:BONDS]
 
 
 def labels(

@@ -1,14 +1,14 @@
 """The crystal family: one row of values a crystal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.families.family import Network, Values
+from models.families.family import Network, Values, one_by_one
 from models.graphs.collate import collate
 from models.graphs.graph import Graph
 from models.networks.crystal import CrystalNetwork
@@ -17,7 +17,7 @@ from models.networks.folded import arranged
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.network import NetworkSettings
 
-__all__ = ["build", "collate", "ready", "sizes", "told"]
+__all__ = ["build", "collate", "ready", "sizes", "spread", "told"]
 
 
 def sizes(samples: Sequence[Graph]) -> NDArray[np.int64]:
@@ -30,12 +30,16 @@ def build(settings: "NetworkSettings") -> CrystalNetwork:
     return CrystalNetwork(settings)
 
 
-def ready(network: nn.Module, device: torch.device) -> Network:
+def ready(networks: Sequence[nn.Module], device: torch.device) -> Network:
     """Folded on a CPU."""
-    assert isinstance(network, CrystalNetwork)
-    return arranged(network, device)
+    return one_by_one([arranged(cast("CrystalNetwork", each), device) for each in networks])
 
 
 def told(sample: Graph, values: Values) -> tuple[float, ...]:  # noqa: ARG001
     """One number a target."""
     return tuple(values[0].tolist())
+
+
+def spread(sample: Graph, values: Values, deviations: Values) -> tuple[float, ...]:  # noqa: ARG001
+    """One number a target."""
+    return tuple(deviations[0].tolist())

@@ -21,7 +21,7 @@ class Batch(Protocol):
         """The same on another device."""
 
 
-Network = Callable[[Any], Output]
+Network = Callable[[Any], Output]  # of several members, which come first in all its tensors
 
 
 class Family(Protocol):
@@ -36,16 +36,34 @@ class Family(Protocol):
     def build(self, settings: Any) -> nn.Module:
         """A new network, which maps a batch to an Output."""
 
-    def ready(self, network: nn.Module, device: torch.device) -> Network:
-        """The trained network arranged for answering on this device."""
+    def ready(self, networks: Sequence[nn.Module], device: torch.device) -> Network:
+        """The trained members arranged for answering on this device."""
 
     def told(self, sample: Any, values: Values) -> tuple[float, ...]:
         """What a model answers for a sample, flat (see `Kind.answers`).  # values: (size, targets)"""
+
+    def spread(self, sample: Any, values: Values, deviations: Values) -> tuple[float, ...]:
+        """The members' deviations, one for each number of `told` that is an answer."""
 
 
 def family(name: str) -> Family:
     """The family of this name."""
     return cast("Family", import_module(f"models.families.{name}"))
+
+
+def one_by_one(members: Sequence[Network]) -> Network:
+    """Members that answer one after the other."""
+
+    def together(batch: Any) -> Output:
+        found = [member(batch) for member in members]
+        sites = [each.sites for each in found if each.sites is not None]
+        return Output(
+            torch.stack([each.values for each in found]),
+            torch.stack([each.features for each in found]),
+            torch.stack(sites) if sites else None,
+        )
+
+    return together
 
 
 def sketch(name: str, settings: Any) -> nn.Module:

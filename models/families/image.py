@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.families.family import Network, Values
+from models.families.family import Network, Values, one_by_one
 from models.images.collate import collate
 from models.images.picture import Picture
 from models.networks.image import ImageNetwork
@@ -16,7 +16,7 @@ from models.networks.image import ImageNetwork
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.network import ImageNetworkSettings
 
-__all__ = ["build", "collate", "ready", "sizes", "told"]
+__all__ = ["build", "collate", "ready", "sizes", "spread", "told"]
 
 
 def sizes(samples: Sequence[Picture]) -> NDArray[np.int64]:
@@ -29,11 +29,17 @@ def build(settings: "ImageNetworkSettings") -> ImageNetwork:
     return ImageNetwork(settings)
 
 
-def ready(network: nn.Module, device: torch.device) -> Network:
+def ready(networks: Sequence[nn.Module], device: torch.device) -> Network:
     """As trained."""
-    return network.eval().requires_grad_(requires_grad=False).to(device)
+    members = [each.eval().requires_grad_(requires_grad=False).to(device) for each in networks]
+    return one_by_one(members)
 
 
 def told(sample: Picture, values: Values) -> tuple[float, ...]:  # noqa: ARG001
     """One number a target."""
     return tuple(values[0].tolist())
+
+
+def spread(sample: Picture, values: Values, deviations: Values) -> tuple[float, ...]:  # noqa: ARG001
+    """One number a target."""
+    return tuple(deviations[0].tolist())

@@ -1,14 +1,14 @@
 """The site family: one row of values a site, in the order of the input."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.families.family import Network, Values
+from models.families.family import Network, Values, one_by_one
 from models.graphs.collate import collate
 from models.graphs.graph import Graph
 from models.networks.folded import arranged
@@ -17,7 +17,7 @@ from models.networks.site import SiteNetwork
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.network import SiteNetworkSettings
 
-__all__ = ["build", "collate", "ready", "sizes", "told"]
+__all__ = ["build", "collate", "ready", "sizes", "spread", "told"]
 
 
 def sizes(samples: Sequence[Graph]) -> NDArray[np.int64]:
@@ -30,12 +30,16 @@ def build(settings: "SiteNetworkSettings") -> SiteNetwork:
     return SiteNetwork(settings)
 
 
-def ready(network: nn.Module, device: torch.device) -> Network:
+def ready(networks: Sequence[nn.Module], device: torch.device) -> Network:
     """Folded on a CPU."""
-    assert isinstance(network, SiteNetwork)
-    return arranged(network, device)
+    return one_by_one([arranged(cast("SiteNetwork", each), device) for each in networks])
 
 
 def told(sample: Graph, values: Values) -> tuple[float, ...]:  # noqa: ARG001
     """Target by target, a number a site."""
     return tuple(values.T.ravel().tolist())
+
+
+def spread(sample: Graph, values: Values, deviations: Values) -> tuple[float, ...]:  # noqa: ARG001
+    """Target by target, a number a site."""
+    return tuple(deviations.T.ravel().tolist())

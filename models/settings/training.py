@@ -20,7 +20,12 @@ class TrainingSettings(Frozen):
         description="`one-cycle`: the rate rises, then falls to nothing along a cosine. "
         "`constant`: it stays. `step`: it stays, and drops to a tenth after each share in `drops`.",
     )
-    epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows.")
+    epochs: int = Field(
+        100,
+        ge=0,
+        le=100_000,
+        description="Passes over the training rows; 0 only judges anew what the training goes on from.",
+    )
     batch_size: int = Field(64, ge=2, le=65_536, description="Structures a step.")
     learning_rate: float = Field(3e-3, gt=0, le=10, description="Highest learning rate.")
     warm_up: float = Field(

@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 
 from models.card import Card
-from models.checkpoint import LARGEST_WEIGHTS, load_network, save_model, weights
+from models.checkpoint import LARGEST_WEIGHTS, load_networks, save_model, weights
 from models.datasets.stored import Stored
 from models.errors import BadSetting, Diverged
 from models.families.family import sketch
@@ -23,12 +23,14 @@ from models.settings.training import TrainingSettings
 from models.structures.composition import SYMBOLS
 from models.training import checkpoints, judging
 from models.training.baselines import Figures, baselines
+from models.training.dataset import Rows
+from models.training.judging import Values
 from models.training.loop import Training
 from models.training.normaliser import Normaliser
 from models.training.parts import PARTS, chosen
 from models.training.plan import Plan
 from models.training.processes import Processes, joined
-from models.training.record import Ended, Outcome
+from models.training.record import Ended, Metrics, Outcome
 from models.training.reports import Reports, put
 from models.training.source import Source, read
 from models.training.split import Split
@@ -78,37 +80,43 @@ def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lamb
     simple = _baselines(work, source, reports) if first else {}
     ready()
     ended: list[Ended] = []
-    kept: Training | None = None
+    kept: list[Training] = []  # the members, or the best
     for at, seed in enumerate(work.plan.seeds):
         training = _training(work, source, seed, processes, stop)
         waiting = (len(work.plan.seeds) - at - 1) * training.settings.epochs
         _run(work, training, reports, waiting)
-        if training.history and first:
+        if training.ready and first:
             ended.append(_ended(training))
-            best = min(ended, key=lambda each: each.best_loss)
-            kept = training if ended[-1] is best else kept
+            kept = _kept(work.plan, [*kept, training])
         if training.stopped:
             break
-    if kept is not None:
+    if kept:
         took = time.perf_counter() - start
         outcome = _outcome(work, source, simple, ended, kept, duration_s=took)
-        save_model(work.folder / "model", outcome.card(), kept.average)
+        save_model(work.folder / "model", outcome.card(), [each.average for each in kept])
         put(work.folder / "result.json", outcome.result())
     if processes.count > 1:
         distributed.destroy_process_group()
 
 
+def _kept(plan: Plan, trainings: list[Training]) -> list[Training]:
+    """All of an ensemble, else the one that answers the validation rows best."""
+    return trainings if plan.members > 1 else [min(trainings, key=lambda each: each.best_loss)]
+
+
 def _check_size(plan: Plan) -> None:
     """A network that could not be kept is not trained. Raises: BadSetting."""
     settings = KINDS[plan.family].network.model_validate(plan.network)
-    size = 4 * sum(each.numel() for each in sketch(plan.family, settings).parameters())
+    size = (
+        4 * plan.members * sum(each.numel() for each in sketch(plan.family, settings).parameters())
+    )
     if size > LARGEST_WEIGHTS:
         raise BadSetting(
             "The network is too large.",
             place="settings",
             expected=f"weights of at most {LARGEST_WEIGHTS / 1e6:,.0f} MB",
             got=f"{size / 1e6:,.0f} MB",
-            hint="Make it narrower, or of fewer layers.",
+            hint="Make it narrower, of fewer layers, or of fewer members.",
         )
 
 
@@ -128,7 +136,7 @@ def _training(
         stop,
     )
     if work.start_from:
-        _go_on_from(work.start_from, training, plan)
+        _go_on_from(work.start_from, training, plan, plan.seeds.index(seed))
     state = checkpoints.read(_checkpoint(work, seed))
     if state is not None:
         training.restore(state)
@@ -136,8 +144,8 @@ def _training(
 
 
 def _taught(source: Source, plan: Plan, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The training rows, or as many of them as were asked for."""
-    train = source.parts.train
+    """The training rows, or as many of them as were asked for; members learn from the same."""
+    train, seed = source.parts.train, plan.seeds[0] if plan.members > 1 else seed
     return train if plan.rows is None else np.array(chosen(train.tolist(), plan.rows, seed))
 
 
@@ -170,14 +178,29 @@ def _checkpoint(work: Work, seed: int) -> Path:
 def _ended(training: Training) -> Ended:
     """Figures of the parts; one who cancels will not wait for those of the training rows."""
     parts = PARTS[1:] if training.stopped and len(training.parts.test) else PARTS
-    metrics = {part: training.evaluate(getattr(training.parts, part)) for part in parts}
     return Ended(
         training.seed,
-        {part: figures for part, figures in metrics.items() if figures},
+        _figures([training], parts),
         training.best_epoch,
         training.best_loss,
         training.history,
     )
+
+
+def _figures(members: list[Training], parts: tuple[str, ...]) -> Metrics:
+    """Of what they answer together."""
+    one, found = members[0], {}
+    for part in parts:
+        rows = getattr(one.parts, part)
+        if len(rows):
+            found[part] = one.figures(rows, _answers(members, rows))
+    return found
+
+
+def _answers(members: list[Training], rows: Rows) -> Values:
+    """The mean over the members."""
+    mean: Values = np.mean([each.answers(rows) for each in members], axis=0)
+    return mean
 
 
 def _outcome(
@@ -185,29 +208,32 @@ def _outcome(
     source: Source,
     simple: Figures,
     ended: list[Ended],
-    kept: Training,
+    kept: list[Training],
     *,
     duration_s: float,
 ) -> Outcome:
-    plan, stopped = work.plan, kept.stopped or len(ended) < len(work.plan.seeds)
+    plan, last = work.plan, kept[-1]
+    stopped = last.stopped or len(ended) < len(work.plan.seeds)
     notes = ["It was stopped before its end: these are the best weights until then."] * stopped
     if source.refused:
         notes.append(f"{len(source.refused)} labelled rows could not be read and were left out.")
     notes += source.notes
     start = _card(work.start_from).id if work.start_from else None
+    together = _figures(kept, tuple(ended[0].metrics)) if len(kept) > 1 else None
     return Outcome(
-        plan, source, work.name, simple, ended, kept.normaliser,
-        source.data.elements(kept.parts.train), work.device, duration_s, stopped, start,
-        _by_element(source, kept) if plan.family == "site" else None, notes,
+        plan, source, work.name, simple, ended, last.normaliser,
+        source.data.elements(last.parts.train), work.device, duration_s, stopped, start,
+        _by_element(source, kept) if plan.family == "site" else None, notes, together,
     )  # fmt: skip
 
 
-def _by_element(source: Source, training: Training) -> dict[str, dict[str, float]]:
+def _by_element(source: Source, members: list[Training]) -> dict[str, dict[str, float]]:
     """Of the rows that judge."""
-    rows = training.parts.test if len(training.parts.test) else training.parts.val
+    parts = members[0].parts
+    rows = parts.test if len(parts.test) else parts.val
     if not len(rows):
         return {}
-    judged = judging.beside(source.data, rows, training.answers(rows))
+    judged = judging.beside(source.data, rows, _answers(members, rows))
     numbers = np.concatenate([source.data.samples[row].numbers for row in rows])
     return judging.by_element(judged, numbers.astype(np.int64), SYMBOLS.__getitem__)
 
@@ -248,9 +274,9 @@ def _card(folder: Path) -> Card:
     return Card.model_validate_json((folder / "card.json").read_bytes())
 
 
-def _go_on_from(folder: Path, training: Training, plan: Plan) -> None:
-    """Fine-tuning. Raises: BadSetting for a model that cannot be gone on from, DamagedModel."""
-    card, network = load_network(folder)
+def _go_on_from(folder: Path, training: Training, plan: Plan, at: int) -> None:
+    """Fine-tuning, of each member another one's. Raises: BadSetting, DamagedModel."""
+    card, members = load_networks(folder)
     kind = KINDS[plan.family]
     if card.family != plan.family or card.input != kind.input.model_validate(plan.input):
         raise BadSetting(
@@ -276,4 +302,5 @@ def _go_on_from(folder: Path, training: Training, plan: Plan) -> None:
         torch.tensor([each.std for each in card.targets], dtype=torch.float32),
     )
     # The same property keeps its scale, so that the first answers are those of the model.
-    training.start_from(weights(network), scale if same and not card.classifies else None)
+    weights_before = weights(members[at % len(members)])
+    training.start_from(weights_before, scale if same and not card.classifies else None)

@@ -100,6 +100,8 @@ class Training:
 
     def run(self) -> Iterator[Report]:
         """One report an epoch. Raises: Diverged, OutOfMemory."""
+        if not self.settings.epochs:
+            self._validated(0, 0.0)  # what it goes on from is all there is
         for epoch in range(len(self.history) + 1, self.settings.epochs + 1):
             if self._patience_is_over():
                 break
@@ -146,6 +148,11 @@ class Training:
         self.history = [Report(**report) for report in state["history"]]
 
     @property
+    def ready(self) -> bool:
+        """Whether there are weights to answer with."""
+        return bool(self._best)
+
+    @property
     def best_loss(self) -> float:
         """Loss of the validation rows in the epoch whose weights are kept."""
         return self._best_loss
@@ -154,13 +161,14 @@ class Training:
         """Figures of these rows; of several targets the mean over them."""
         if not len(rows):
             return {}
-        return self._figures(rows, self.answers(rows))
+        return self.figures(rows, self.answers(rows))
 
     def answers(self, rows: Rows) -> metrics.Values:
         """Denormalised answers of the averaged network; of a classifier the probability of the last class."""
         return self._told(self._outputs(rows))
 
-    def _figures(self, rows: Rows, answers: metrics.Values) -> dict[str, float]:
+    def figures(self, rows: Rows, answers: metrics.Values) -> dict[str, float]:
+        """Of these answers, whoever gave them."""
         return judging.figures(
             judging.beside(self.data, rows, answers),
             classifies=self._loss.classifies,
@@ -187,7 +195,7 @@ class Training:
         if len(rows):
             outputs = self._outputs(rows)
             loss = self._loss(outputs, rows).item() / max(self._loss.weight(rows), 1e-12)
-            figures = {**self._figures(rows, self._told(outputs)), "loss": loss}
+            figures = {**self.figures(rows, self._told(outputs)), "loss": loss}
         if self.settings.keep == "last" or not len(rows) or loss < self._best_loss:
             self._best = {name: value.clone() for name, value in self.average.state_dict().items()}
             self.best_epoch, self._best_loss = epoch, loss

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.training.parts import PARTS, divided
 
 BOND_COLUMNS = {"adsorbate": "anchor_index", "partners": "neighbor_indices"}
+MOST_MEMBERS = 32  # of an ensemble
 Columns = Mapping[str, Sequence[Any]]  # as `columns.json` of a data set has them
 
 
@@ -56,6 +57,7 @@ class Plan(Part):
     training: dict[str, Any]
     split: Division = Division()
     seeds: tuple[int, ...] = (0,)
+    members: int = 1  # as many as seeds, or one: the best
     title: str | None = None
     columns: dict[str, str] = {}
     rows: int | None = None

@@ -64,6 +64,12 @@ class Outcome:
     start_from: str | None = None
     by_element: dict[str, dict[str, float]] | None = None
     notes: list[str] = field(default_factory=list)
+    together: Metrics | None = None  # of an ensemble's members
+
+    @property
+    def metrics(self) -> Metrics:
+        """Of the model."""
+        return self.together or self.best.metrics
 
     @property
     def best(self) -> Ended:
@@ -73,12 +79,12 @@ class Outcome:
     @property
     def judge(self) -> str:
         """The part by which it is judged."""
-        return next((part for part in ("test", "val") if part in self.best.metrics), "train")
+        return next((part for part in ("test", "val") if part in self.metrics), "train")
 
     def result(self) -> dict[str, Any]:
         """`result.json`."""
         return {
-            "metrics": self.best.metrics,
+            "metrics": self.metrics,
             "baselines": self.baselines,
             "spread": _plain(spread([each.metrics for each in self.ended])),
             "seeds": [each.as_dict() for each in self.ended],
@@ -115,7 +121,7 @@ class Outcome:
             elements_sha256=table_sha256(),
             elements_seen=self.elements,
             training=self._record(manifest),
-            metrics=self.best.metrics,
+            metrics=self.metrics,
             baselines={
                 name: parts[self.judge]
                 for name, parts in self.baselines.items()
@@ -134,7 +140,7 @@ class Outcome:
     def verdict(self) -> list[str]:
         """What has to be said if a simple method does as well."""
         figure = "auc" if self.plan.classifies else "mae"
-        ours = self.best.metrics.get(self.judge, {}).get(figure)
+        ours = self.metrics.get(self.judge, {}).get(figure)
         other = best(self.baselines, self.judge, figure)
         if ours is None or other is None:
             return []

@@ -58,7 +58,12 @@ def train(
     ] = "random",
     val: Annotated[float, typer.Option(help="Share of the rows that choose the epoch.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the rows that judge the result.")] = 0.1,
-    seeds: Annotated[str, typer.Option(help="One training each, with commas.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(help="One training each, with commas; `0` if not given.")
+    ] = "",
+    members: Annotated[
+        int | None, typer.Option(min=1, help="Train so many networks and keep them as an ensemble.")
+    ] = None,
     search: Annotated[
         Path | None,
         typer.Option(
@@ -97,7 +102,8 @@ def train(
         "settings": settings_of(settings or []),
         "recipe": recipe,
         "split": split_of(split, val, test),
-        "seeds": seeds_of(seeds),
+        "seeds": seeds_of(seeds) if seeds else None,
+        "members": members,
         "search": {"space": json_of(search), "trials": trials} if search else None,
         "start_from": start_from,
         "classes": words(classes) or None,

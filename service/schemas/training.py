@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.families.kinds import FamilyName
 from models.families.recipes import RecipeName
+from models.training.plan import MOST_MEMBERS
 from service.schemas.job import JobStatus, JobView, PageLinks
 
 By = Literal["random", "composition", "group", "given"]
@@ -173,9 +174,16 @@ class TrainingRequest(BaseModel):
         None,
         min_length=1,
         max_length=32,
-        description="One training for each; the best of them becomes the model. `[0]` if not given.",
+        description="One training for each; the best of them becomes the model, or all with `members`. `[0]` if not given.",
     )
     seed: int | None = Field(None, ge=0, lt=2**32, description="The seed, when it is one.")
+    members: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_MEMBERS,
+        description="Train an ensemble: the networks of so many seeds become one model, which answers with their mean "
+        "and tells how far they differ. Seeds that are not given count up from `seed`.",
+    )
     register_as: str | None = Field(
         None,
         max_length=100,
@@ -207,6 +215,8 @@ class TrainingRequest(BaseModel):
             raise ValueError("either `seed` or `seeds`")
         if self.seeds and (min(self.seeds) < 0 or max(self.seeds) >= 2**32):
             raise ValueError("seeds are whole numbers from 0 to 4294967295")
+        if self.members and self.seeds and len(self.seeds) != self.members:
+            raise ValueError("as many `seeds` as `members`, or only one of the two")
         for name in ("seeds", "classes"):
             given = getattr(self, name) or []
             if len(set(given)) < len(given):
@@ -252,6 +262,7 @@ class TrainingView(BaseModel):
     settings: dict[str, Any] = Field(description="All settings, complete.")
     split: dict[str, Any]
     seeds: list[int]
+    members: int = Field(1, description="Networks that the model holds.")
     register_as: str | None = None
     title: str | None = None
     start_from: str | None = None

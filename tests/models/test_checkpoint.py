@@ -6,7 +6,7 @@ import torch
 
 from models.card import Card, Target
 from models.catalogue import CARD, WEIGHTS
-from models.checkpoint import load_network, save_model
+from models.checkpoint import load_networks, save_model
 from models.errors import DamagedModel
 from models.graphs.collate import collate
 from models.graphs.elements import table_sha256
@@ -39,53 +39,53 @@ def test_saved_is_loaded(tmp_path: Path, card: Card, crystals: list[Structure]) 
     batch = collate([featurise(each, GraphSettings()) for each in crystals])
     network = CrystalNetwork(SETTINGS)
     network(batch)  # moves BatchNorm's figures
-    saved = save_model(tmp_path, card, network)
+    saved = save_model(tmp_path, card, [network])
 
-    again, loaded = load_network(tmp_path)
+    again, (loaded,) = load_networks(tmp_path)
 
     assert again == saved
     assert torch.equal(loaded(batch).values, network.eval()(batch).values)
 
 
 def test_other_weights_than_the_cards_are_refused(tmp_path: Path, card: Card) -> None:
-    save_model(tmp_path, card, CrystalNetwork(SETTINGS))
+    save_model(tmp_path, card, [CrystalNetwork(SETTINGS)])
     data = bytearray((tmp_path / WEIGHTS).read_bytes())
     data[-1] ^= 1
     (tmp_path / WEIGHTS).write_bytes(data)
 
     with pytest.raises(DamagedModel, match="not those the card was written for"):
-        load_network(tmp_path)
+        load_networks(tmp_path)
 
 
 def test_weights_that_do_not_fit_the_settings_are_refused(tmp_path: Path, card: Card) -> None:
     wider = NetworkSettings(convolutions=2, width=9, hidden_width=6)
-    save_model(tmp_path, card, CrystalNetwork(wider))
+    save_model(tmp_path, card, [CrystalNetwork(wider)])
 
     with pytest.raises(DamagedModel, match=r"\(9, 92\), expected float32 \(8, 92\)"):
-        load_network(tmp_path)
+        load_networks(tmp_path)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, card: Card) -> None:
     network = CrystalNetwork(SETTINGS)
     torch.nn.init.constant_(network.embedding.bias, torch.inf)
-    save_model(tmp_path, card, network)
+    save_model(tmp_path, card, [network])
 
     with pytest.raises(DamagedModel, match="not finite"):
-        load_network(tmp_path)
+        load_networks(tmp_path)
 
 
 def test_another_table_of_elements_is_refused(tmp_path: Path, card: Card) -> None:
     other = card.model_copy(update={"elements_sha256": "0" * 64})
-    save_model(tmp_path, other, CrystalNetwork(SETTINGS))
+    save_model(tmp_path, other, [CrystalNetwork(SETTINGS)])
 
     with pytest.raises(DamagedModel, match="another table"):
-        load_network(tmp_path)
+        load_networks(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 1', '{"surprise": 1}'])
 def test_a_card_that_is_none_is_refused(tmp_path: Path, card: Card, text: str) -> None:
-    save_model(tmp_path, card, CrystalNetwork(SETTINGS))
+    save_model(tmp_path, card, [CrystalNetwork(SETTINGS)])
     (tmp_path / CARD).write_text(text)
 
     with pytest.raises(DamagedModel):
-        load_network(tmp_path)
+        load_networks(tmp_path)

@@ -47,7 +47,7 @@ def resident(**options: object) -> Resident:
     torch.manual_seed(0)
     prepare_process()
     settings = NetworkSettings(convolutions=3, width=32, hidden_width=16, **options)  # type: ignore[arg-type]
-    return Resident(card(settings), CrystalNetwork(settings), CPU)
+    return Resident(card(settings), [CrystalNetwork(settings)], CPU)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_site_contributions_sum_to_the_value(graphs: list[Graph]) -> None:
 @pytest.mark.parametrize("readout", ["mean", "full", "linear"])
 def test_each_of_several_targets_has_its_own_normaliser(graphs: list[Graph], readout: str) -> None:
     model = resident(readout=readout, outputs=2)
-    raw = model._network(collate(graphs[:3])).values.double().numpy()
+    (raw,) = model._network(collate(graphs[:3])).values.double().numpy()
 
     answers = model.answer(graphs[:3], sites=True)
 
@@ -120,7 +120,7 @@ def test_only_a_linear_readout_has_contributions(graphs: list[Graph]) -> None:
 
 def test_a_classifier_answers_with_the_probability_of_its_last_class(graphs: list[Graph]) -> None:
     model = resident(task="classification", outputs=2)
-    raw = model._network(collate(graphs)).values.double()
+    (raw,) = model._network(collate(graphs)).values.double()
 
     answers = model.answer(graphs)
 
@@ -151,7 +151,7 @@ def small_memory(sites: int, error: Exception) -> Callable[[Batch], Output]:
     def run(batch: Batch) -> Output:
         if len(batch.numbers) > sites:
             raise error
-        values = batch.n_sites[:, None]
+        values = batch.n_sites[None, :, None]
         return Output(values, values)
 
     return run
@@ -185,6 +185,6 @@ def test_another_fault_is_not_taken_for_lack_of_memory(graphs: list[Graph]) -> N
 
 def test_a_network_gone_wild_is_an_error_not_a_number(graphs: list[Graph]) -> None:
     model = resident()
-    model._network = lambda batch: Output(*[torch.full((batch.n_crystals, 1), np.nan)] * 2)
+    model._network = lambda batch: Output(*[torch.full((1, batch.n_crystals, 1), np.nan)] * 2)
 
     assert isinstance(model.answer(graphs[:1])[0].error, DamagedModel)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.catalogue import exported
-from models.checkpoint import load_network
+from models.checkpoint import load_networks
 from models.errors import BadCheckpoint, InputError, MatpropError, WrongUnit
 from models.graphs.collate import collate
 from models.graphs.featurise import featurise
@@ -99,7 +99,7 @@ def test_an_imported_model_answers_as_the_published_network(
 
     card = import_model(path, tmp_path / "staged", ENERGY)
 
-    model = Resident(*load_network(tmp_path / "staged"), torch.device("cpu"))
+    model = Resident(*load_networks(tmp_path / "staged"), torch.device("cpu"))
     for structure in crystals:
         value = model.answer([featurise(structure, card.input)])[0].values[0]
         assert value == pytest.approx(plain_answer(whole, structure), abs=2e-5)
@@ -116,7 +116,7 @@ def test_a_classifier_with_a_numpy_figure_is_read(
 
     card = import_model(path, tmp_path / "staged", Wishes("metal", path.name))
 
-    model = Resident(*load_network(tmp_path / "staged"), torch.device("cpu"))
+    model = Resident(*load_networks(tmp_path / "staged"), torch.device("cpu"))
     value = model.answer([featurise(crystals[0], card.input)])[0].values[0]
     assert value == pytest.approx(plain_answer(whole, crystals[0]), abs=1e-5)
     assert (card.classes, card.targets[0].unit) == (("semiconductor", "metal"), "probability")
@@ -297,7 +297,7 @@ def test_an_exported_model_comes_back_the_same(tmp_path: Path, as_folder: bool) 
     assert again.name == "other"
     assert again.targets == first.targets
     assert again.weights_sha256 == first.weights_sha256
-    load_network(tmp_path / "again")
+    load_networks(tmp_path / "again")
 
 
 def test_an_exported_model_with_a_bomb_inside_is_refused(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ def test_several_targets_are_one_network(known: Known) -> None:
     assert order.register_as == "hard-things-band-gap-hardness"
 
 
+def test_an_ensemble_has_a_seed_for_each_member(known: Known) -> None:
+    order = order_of(known, target="band_gap", members=3, seed=7)
+    assert (order.members, order.seeds) == (3, (7, 8, 9))
+    assert order_of(known, target="band_gap", seeds=[1, 2]).members == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -145,6 +151,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"target": "band_gap", "seed": 1, "seeds": [1]}, "invalid_field", "/"),
     ({"target": "band_gap", "seeds": [1, 1]}, "invalid_field", "/"),
     ({"target": "band_gap", "seeds": [-1]}, "invalid_field", "/"),
+    ({"target": "band_gap", "seeds": [1, 2], "members": 3}, "invalid_field", "/"),
+    ({"target": "band_gap", "settings": {"epochs": 0}}, "bad_setting", "/settings/epochs"),
     ({"targets": []}, "invalid_field", "/targets"),
     ({"target": "bandgap"}, "unfit_dataset", "/target/column"),
     ({"targets": ["band_gap", "x"]}, "unfit_dataset", "/targets/1/column"),

@@ -61,7 +61,7 @@ class Subject:
         )  # fmt: skip
 
     def answers(self, structures: Sequence[Structure]) -> list[tuple[float, ...]]:
-        model = Resident(self.card(), self.new(), CPU)
+        model = Resident(self.card(), [self.new()], CPU)
         return [answer.values for answer in model.answer(self.samples(structures))]
 
 

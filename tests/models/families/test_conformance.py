@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.card import Card
-from models.checkpoint import load_network, save_model
+from models.checkpoint import load_networks, save_model
 from models.errors import DamagedModel
 from models.infer import Resident, load
 from models.samples import cost_of, unpack
@@ -89,8 +89,8 @@ def test_the_network_arranged_for_answering_is_the_trained_one(subject) -> None:
     samples, network = subject.samples(), subject.new().eval()
     with torch.inference_mode():
         wanted = network(subject.family.collate(samples)).values.double().numpy()
-        ready = subject.family.ready(network, CPU)
-        got = ready(subject.family.collate(samples)).values.double().numpy()
+        ready = subject.family.ready([network], CPU)
+        (got,) = ready(subject.family.collate(samples)).values.double().numpy()
 
     assert len(got) == subject.family.sizes(samples).sum()
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
@@ -111,12 +111,35 @@ def test_ten_structures_can_be_learned_by_heart(subject) -> None:
 
 def test_a_saved_model_answers_as_before(subject, tmp_path: Path) -> None:
     network = subject.new().eval()
-    save_model(tmp_path, subject.card(), network)
+    save_model(tmp_path, subject.card(), [network])
 
     same(
         [one.values for one in load(tmp_path, "cpu").answer(subject.samples())],
         subject.answers(subject.structures),
     )
+
+
+def test_members_answer_with_their_mean(subject, tmp_path: Path) -> None:
+    samples, members = subject.samples(), [subject.new().eval() for _ in range(3)]
+    for member in members:  # three different ones
+        for weight in member.parameters():
+            weight.data += 0.05 * torch.randn_like(weight)
+    save_model(tmp_path, subject.card(), members)
+
+    found = load(tmp_path, "cpu")
+    answers = found.answer(samples)
+
+    assert found.card.members == 3
+    batch = subject.family.collate(samples)
+    with torch.inference_mode():
+        each = np.stack([found._denormalised(member(batch)) for member in members])
+    rows = np.cumsum([0, *subject.family.sizes(samples)])
+    for at, answer in enumerate(answers):
+        some = each[:, rows[at] : rows[at + 1]]
+        told = subject.family.told(samples[at], some.mean(0))
+        np.testing.assert_allclose(answer.values, told, rtol=1e-4, atol=1e-4)
+        spread = subject.family.spread(samples[at], some.mean(0), some.std(0, ddof=1))
+        np.testing.assert_allclose(answer.std, spread, rtol=1e-3, atol=1e-4)
 
 
 def test_a_packed_sample_is_the_same_sample(subject) -> None:
@@ -133,9 +156,9 @@ def test_a_checkpoint_of_earlier_opens_and_answers_as_then(subject) -> None:
     folder = CHECKPOINTS / subject.kind.name
     told = json.loads((folder / "answers.json").read_text())
 
-    card, network = load_network(folder)
+    card, networks = load_networks(folder)
 
-    model = Resident(card, network, CPU)
+    model = Resident(card, networks, CPU)
     same([one.values for one in model.answer(subject.samples())], [tuple(each) for each in told])
 
 
@@ -147,14 +170,14 @@ def test_a_card_of_the_first_format_opens() -> None:
 
 def test_a_card_of_a_network_that_is_not_there_makes_none(subject, tmp_path: Path) -> None:
     """The largest each family knows, of some GB, with weights of a few kB."""
-    save_model(tmp_path, subject.card(), subject.new())
+    save_model(tmp_path, subject.card(), [subject.new()])
     card = json.loads((tmp_path / "card.json").read_text())
     card["network"] |= {"hidden_width": 4096} if subject.kind.name != "site" else {"width": 1024}
     (tmp_path / "card.json").write_text(json.dumps(card))
     made = torch.get_rng_state()
 
     with pytest.raises(DamagedModel, match="expected float32"):
-        load_network(tmp_path)
+        load_networks(tmp_path)
 
     assert torch.equal(made, torch.get_rng_state())  # no weight was drawn
 

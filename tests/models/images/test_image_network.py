@@ -151,10 +151,10 @@ def test_what_was_saved_answers_as_before(
     torch.manual_seed(77)
     again = family("image").build(made.network)
     again.load_state_dict(load_file(tmp_path / "weights"))
-    ready = family("image").ready(again, torch.device("cpu"))
+    ready = family("image").ready([again], torch.device("cpu"))
 
     with torch.inference_mode():
-        values = ready(family("image").collate(pictures)).values
+        (values,) = ready(family("image").collate(pictures)).values
 
     assert torch.allclose(values, answers(network, pictures), atol=1e-6)
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
-from models.checkpoint import load_network
+from models.checkpoint import load_networks
 from models.errors import BadSetting
 from models.settings.network import NetworkSettings, SiteNetworkSettings
 from models.settings.training import TrainingSettings
@@ -83,7 +84,7 @@ def test_a_training_leaves_its_result_and_a_model_that_opens(ordered: Ordered) -
 
     result = run(folder)
 
-    card, _ = load_network(folder / "model")
+    card, _ = load_networks(folder / "model")
     assert card.metrics == result["metrics"]
     assert card.baselines["mean"] == result["baselines"]["mean"]["test"]
     assert card.training is not None
@@ -121,7 +122,7 @@ def test_one_who_is_told_to_end_keeps_the_best_so_far(ordered: Ordered) -> None:
     process.send_signal(signal.SIGTERM)
 
     assert ended(process, folder)["stopped"]
-    card, _ = load_network(folder / "model")
+    card, _ = load_networks(folder / "model")
     assert any("stopped" in note for note in card.notes)
 
 
@@ -211,7 +212,7 @@ def test_classes_are_learned_from_words(ordered: Ordered) -> None:
     result = run(folder)
 
     assert set(result["metrics"]["test"]) == {"auc", "accuracy"}
-    assert load_network(folder / "model")[0].classes == ("no", "yes")
+    assert load_networks(folder / "model")[0].classes == ("no", "yes")
 
 
 def test_several_targets_have_figures_of_their_own(ordered: Ordered) -> None:
@@ -236,7 +237,44 @@ def test_a_model_can_be_gone_on_from(ordered: Ordered) -> None:
     assert found["metrics"]["test"]["mae"] == pytest.approx(
         wanted["metrics"]["test"]["mae"], rel=0.2
     )
-    assert load_network(second / "model")[0].training.start_from == "little-energy@1"  # type: ignore[union-attr]
+    assert load_networks(second / "model")[0].training.start_from == "little-energy@1"  # type: ignore[union-attr]
+
+
+def test_an_ensemble_holds_all_its_members_and_is_judged_as_one(ordered: Ordered) -> None:
+    folder = ordered(seeds=[0, 1, 2], members=3)
+
+    result = run(folder)
+
+    card, members = load_networks(folder / "model")
+    assert (card.members, len(members)) == (3, 3)
+    weights = [next(each.parameters()) for each in members]
+    assert not torch.equal(weights[0], weights[1])
+    assert card.metrics == result["metrics"]
+    # The squared error of the mean is never above the mean of the members' squared errors.
+    assert result["metrics"]["test"]["rmse"] < max(
+        seed["metrics"]["test"]["rmse"] for seed in result["seeds"]
+    )
+    assert result["metrics"]["test"] not in [seed["metrics"]["test"] for seed in result["seeds"]]
+
+
+def test_no_epoch_judges_anew_what_it_goes_on_from(ordered: Ordered) -> None:
+    first = ordered("first", seeds=[0, 1], members=2)
+    before = run(first)
+    again = ordered(
+        "again",
+        seeds=[5, 6],
+        members=2,
+        training=TRAINING | {"epochs": 0},
+        start_from=str(first / "model"),
+    )
+
+    found = run(again)
+
+    assert found["metrics"]["test"] == pytest.approx(before["metrics"]["test"])
+    assert found["curves"][0]["points"] == []
+    old, new = (load_networks(each / "model")[1] for each in (first, again))
+    for one, other in zip(old, new, strict=True):
+        assert all(map(torch.equal, one.parameters(), other.parameters()))
 
 
 @pytest.mark.parametrize(
