@@ -112,7 +112,7 @@ class ImpossibleGeometry(InputError):
 
 
 class UnsupportedElement(InputError):
-    """A real element that this model never saw in training."""
+    """A real element that the model has no columns or no image for."""
 
     code = "unsupported_element"
 

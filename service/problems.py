@@ -52,7 +52,7 @@ CURES: dict[str, str] = {
     "disordered_structure": "Send an ordered structure, or `disorder=majority`.",
     "unknown_element": "Put in the symbol of a real element.",
     "impossible_geometry": "Check the cell (lengths in Å, angles in degrees) and the coordinates.",
-    "unsupported_element": "Ask a model that was trained with this element.",
+    "unsupported_element": "Send elements from H to Fm; of a model of images, those that its answer names.",
     "isolated_site": "Is this a molecule in an empty box, or are lengths given in another unit than Å?",
     "bad_checkpoint": "Send the file as the training program wrote it.",
     "unknown_model": "GET /v1/models lists the models, their versions and their aliases.",
@@ -105,6 +105,11 @@ DOOR: dict[str, tuple[int, str, str]] = {
         "Jobs are seen by their owner only, and kept for a limited time.",
     ),
     "unknown_key": (404, "No such key", "List the keys at /v1/keys."),
+    "no_elements": (
+        409,
+        "This model has no table of elements",
+        "Train with `readout=linear`, or a model of sites: their answers are told site by site.",
+    ),
     "unknown_family": (404, "No such model family", "The detail names the families there are."),
     "method_not_allowed": (
         405,
