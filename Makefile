@@ -25,7 +25,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check -qq
 ONE   := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-all lint bench openapi reference clean
+.PHONY: help setup up test test-all lint bench tables openapi reference clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -65,6 +65,10 @@ bench: $(READY) ## measure against the bars; more with DATA=folder of the data s
 	  $(ONE) $(BIN)/python -m benchmarks.$(name) --data "$(DATA)" &&) true)
 	$(ONE) $(BIN)/python -m benchmarks.serving
 	$(ONE) $(BIN)/python -m benchmarks.together
+
+# Takes many hours in full: docs/explanation/papers.md tells how many. ONLY="grid bonds" are some of them, QUICK=1 shortened ones.
+tables: $(READY) ## the papers' tables, as far as the data sets in DATA allow, to docs/explanation/papers.md
+	$(ONE) $(BIN)/python -m benchmarks.paper_tables $(if $(DATA),--data "$(DATA)") $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) --draw
 
 openapi: $(READY) ## write openapi.yaml from the service
 	$(BIN)/python -m service.openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
