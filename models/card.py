@@ -118,6 +118,9 @@ class Card(Frozen):
     )
     notes: tuple[str, ...] = Field((), description="What a user of this model should know.")
     weights_sha256: str
+    figures_sha256: str | None = Field(
+        None, description="Of `figures.json`, from which the drawings of its page are made."
+    )
     created_at: datetime
 
     @model_validator(mode="before")

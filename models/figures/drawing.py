@@ -1,5 +1,6 @@
 """All drawings of a model, by the names of their files; drawn once, whoever made the figures."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +37,16 @@ def drawn(card: "Card", figures: Figures) -> dict[str, str]:
     return found
 
 
-def write(folder: Path, card: "Card", figures: Figures) -> None:
-    """`figures.json` and the drawings, into a model's folder."""
-    (folder / FIGURES).write_bytes(figures_bytes(figures))
+def write(folder: Path, card: "Card", figures: Figures) -> "Card":
+    """`figures.json` and the drawings, into a model's folder; the card that is returned knows the hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.svg"):
+        old.unlink()
+    data = figures_bytes(figures)
+    (folder / FIGURES).write_bytes(data)
     for name, text in drawn(card, figures).items():
         (folder / name).write_text(text, encoding="utf-8")
+    return card.model_copy(update={"figures_sha256": hashlib.sha256(data).hexdigest()})
 
 
 def _of_target(card: "Card", shown: Shown, one: TargetFigures) -> Iterator[tuple[str, str]]:

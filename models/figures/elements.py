@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.figures.perovskites import OTHER, A, B, are_perovskites, roles
 from models.figures.rounding import rounded
-from models.figures.told import ElementMean, Elements, ElementTable
+from models.figures.told import LARGEST, ElementMean, Elements, ElementTable
 from models.structures.composition import SYMBOLS
 
 Kind = Literal["contributions", "predictions"]
@@ -71,7 +71,7 @@ def _means(numbers: NDArray[np.uint8], values: Values) -> tuple[ElementMean, ...
     found = []
     for number in np.unique(numbers).tolist():
         some = values[numbers == number]
-        some = some[np.isfinite(some)]
+        some = some[np.abs(some) < LARGEST / 4]
         if len(some):
             mean, std = float(some.mean()), float(some.std(ddof=1)) if len(some) > 1 else None
             found.append(

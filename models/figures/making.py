@@ -73,7 +73,7 @@ def _target(
 ) -> TargetFigures:
     answers, labels = judged.answers[:, at], judged.labels[:, at]
     known = np.isfinite(answers) & np.isfinite(labels)
-    known &= (np.abs(answers) < LARGEST) & (np.abs(labels) < LARGEST)
+    known &= (np.abs(answers) < LARGEST / 4) & (np.abs(labels) < LARGEST / 4)
     if classifies:
         return TargetFigures(
             n=int(known.sum()), classified=_classified(answers[known], labels[known])
