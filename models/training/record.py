@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -65,6 +65,7 @@ class Outcome:
     by_element: dict[str, dict[str, float]] | None = None
     notes: list[str] = field(default_factory=list)
     together: Metrics | None = None  # of an ensemble's members
+    before: TrainingRecord | None = None  # of the model it went on from
 
     @property
     def metrics(self) -> Metrics:
@@ -77,9 +78,11 @@ class Outcome:
         return min(self.ended, key=lambda each: each.best_loss)
 
     @property
-    def judge(self) -> str:
+    def judge(self) -> Literal["test", "val", "train"]:
         """The part by which it is judged."""
-        return next((part for part in ("test", "val") if part in self.metrics), "train")
+        if "test" in self.metrics:
+            return "test"
+        return "val" if "val" in self.metrics else "train"
 
     def result(self) -> dict[str, Any]:
         """`result.json`."""
@@ -162,6 +165,9 @@ class Outcome:
 
     def _record(self, manifest: dict[str, Any]) -> TrainingRecord:
         plan, best_one = self.plan, self.best
+        made = self._made()
+        if self.before and not plan.training["epochs"]:  # the weights are still those
+            made = {name: getattr(self.before, name) for name in made}
         return TrainingRecord(
             dataset=manifest["name"],
             dataset_id=manifest["id"],
@@ -173,23 +179,30 @@ class Outcome:
             rows=self.rows(),
             unlabelled=self.source.unlabelled,
             refused=len(self.source.refused),
-            seed=best_one.seed,
-            seeds=tuple(each.seed for each in self.ended),
             spread=spread([each.metrics for each in self.ended]) if len(self.ended) > 1 else {},
-            recipe=plan.recipe,
-            settings=plan.training,
-            start_from=self.start_from,
-            best_epoch=best_one.best_epoch,
-            curve=tuple(curve(best_one.history)),
-            stopped=self.stopped,
-            duration_s=round(self.duration_s, 1),
-            device=_device(self.device, plan.devices),
-            libraries={
+            **made,
+        )
+
+    def _made(self) -> dict[str, Any]:
+        """How the weights came to be."""
+        plan, best_one = self.plan, self.best
+        return {
+            "seed": best_one.seed,
+            "seeds": tuple(each.seed for each in self.ended),
+            "recipe": plan.recipe,
+            "settings": plan.training,
+            "start_from": self.start_from,
+            "best_epoch": best_one.best_epoch,
+            "curve": tuple(curve(best_one.history)),
+            "stopped": self.stopped,
+            "duration_s": round(self.duration_s, 1),
+            "device": _device(self.device, plan.devices),
+            "libraries": {
                 "torch": torch.__version__,
                 "numpy": np.__version__,
                 "python": platform.python_version(),
             },
-        )
+        }
 
     def _refused(self) -> dict[str, Any]:
         names = self.source.stored.names

@@ -272,6 +272,9 @@ def test_no_epoch_judges_anew_what_it_goes_on_from(ordered: Ordered) -> None:
 
     assert found["metrics"]["test"] == pytest.approx(before["metrics"]["test"])
     assert found["curves"][0]["points"] == []
+    cards = [load_networks(each / "model")[0] for each in (first, again)]
+    made = [(one.training.seeds, one.training.settings, one.training.curve) for one in cards]  # type: ignore[union-attr]
+    assert made[0] == made[1]  # the weights are those of then
     old, new = (load_networks(each / "model")[1] for each in (first, again))
     for one, other in zip(old, new, strict=True):
         assert all(map(torch.equal, one.parameters(), other.parameters()))
