@@ -96,6 +96,29 @@ def test_site_contributions_sum_to_the_value(graphs: list[Graph]) -> None:
         assert sum(each[0] for each in answer.contributions) == pytest.approx(answer.values[0])
 
 
+@pytest.mark.parametrize("convolution", ["gated", "shared"])
+def test_contributions_of_an_ensemble_sum_to_the_mean_of_its_members(
+    graphs: list[Graph], convolution: str
+) -> None:
+    torch.manual_seed(0)
+    settings = NetworkSettings(
+        convolution=convolution, width=32, readout="linear", site_layers=1, outputs=2
+    )  # type: ignore[arg-type]
+    members = [CrystalNetwork(settings) for _ in range(5)]
+    alone = [Resident(card(settings), [each], CPU).answer(graphs[:4]) for each in members]
+
+    answers = Resident(card(settings), members, CPU).answer(graphs[:4], sites=True)
+
+    for place, (answer, graph) in enumerate(zip(answers, graphs[:4], strict=True)):
+        own = [each[place].values for each in alone]
+        assert answer.contributions is not None
+        assert answer.std is not None
+        assert np.shape(answer.contributions) == (graph.n_sites, 2)
+        np.testing.assert_allclose(np.sum(answer.contributions, axis=0), answer.values, rtol=1e-9)
+        np.testing.assert_allclose(answer.values, np.mean(own, axis=0), rtol=1e-6)
+        np.testing.assert_allclose(answer.std, np.std(own, axis=0, ddof=1), rtol=1e-3)
+
+
 @pytest.mark.parametrize("readout", ["mean", "full", "linear"])
 def test_each_of_several_targets_has_its_own_normaliser(graphs: list[Graph], readout: str) -> None:
     model = resident(readout=readout, outputs=2)
