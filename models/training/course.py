@@ -28,6 +28,7 @@ from models.training.judging import Values
 from models.training.loop import Training
 from models.training.normaliser import Normaliser
 from models.training.parts import PARTS, chosen
+from models.training.picturing import pictured, told_of_sites
 from models.training.plan import Plan
 from models.training.processes import Processes, joined
 from models.training.record import Ended, Metrics, Outcome
@@ -93,7 +94,8 @@ def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lamb
     if kept:
         took = time.perf_counter() - start
         outcome = _outcome(work, source, simple, ended, kept, duration_s=took)
-        save_model(work.folder / "model", outcome.card(), [each.average for each in kept])
+        card = _pictured(work, source, outcome, kept)
+        save_model(work.folder / "model", card, [each.average for each in kept])
         put(work.folder / "result.json", outcome.result())
     if processes.count > 1:
         distributed.destroy_process_group()
@@ -218,12 +220,28 @@ def _outcome(
     if source.refused:
         notes.append(f"{len(source.refused)} labelled rows could not be read and were left out.")
     notes += source.notes
-    start = _card(work.start_from).id if work.start_from else None
+    start = _card(work.start_from) if work.start_from else None
     together = _figures(kept, tuple(ended[0].metrics)) if len(kept) > 1 else None
     return Outcome(
         plan, source, work.name, simple, ended, last.normaliser,
-        source.data.elements(last.parts.train), work.device, duration_s, stopped, start,
+        source.data.elements(last.parts.train), work.device, duration_s, stopped,
+        start.id if start else None,
         _by_element(source, kept) if plan.family == "site" else None, notes, together,
+        start.training if start else None,
+    )  # fmt: skip
+
+
+def _pictured(work: Work, source: Source, outcome: Outcome, kept: list[Training]) -> Card:
+    """The card, its figures drawn beside it."""
+    card, parts = outcome.card(), kept[0].parts
+    networks, sites = [each.average for each in kept], None
+    if not outcome.stopped:  # one who cancels will not wait
+        sites = told_of_sites(card, networks, work.device, source, parts.train)
+    rows = getattr(parts, outcome.judge)
+    answers = _answers(kept, rows)
+    return pictured(
+        work.folder / "model", card, source,
+        part=outcome.judge, rows=rows, answers=answers, sites=sites,
     )  # fmt: skip
 
 
