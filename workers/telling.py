@@ -187,7 +187,7 @@ def _neighbours(found: Found, place: int) -> list[Prediction]:
 def _strange(seen: frozenset[int], numbers: bytes) -> list[str]:
     """A sentence for each element that it never saw."""
     return [
-        f"{counted(numbers.count(number), 'site')} of {SYMBOLS[number]}, which no structure holds that it learned from."
+        f"{counted(numbers.count(number), 'site')} of {SYMBOLS[number]}, which none of the training structures holds."
         for number in sorted(set(numbers) - seen)
     ]
 

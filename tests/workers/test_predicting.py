@@ -48,7 +48,7 @@ def test_a_model_that_never_saw_an_element_answers_and_says_so(stage):
     assert (record["status"], values([record])) == ("succeeded", [[2.0, 2.0]])
     narrow, other = record["predictions"]
     assert (narrow["in_domain"], narrow["domain_score"]) == (False, None)
-    assert narrow["reasons"] == ["2 sites of Na, which no structure holds that it learned from."]
+    assert narrow["reasons"] == ["2 sites of Na, which none of the training structures holds."]
     assert (other["in_domain"], other["reasons"]) == (None, [])
 
 
