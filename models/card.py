@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from models.families.kinds import KINDS, AnyInput, AnyNetwork, FamilyName
 from models.settings.frozen import Frozen
 from models.training.plan import MOST_MEMBERS, Division
+from models.trust.told import Domain, Intervals, Reliability
 
 CARD_FORMAT = 2
 
@@ -116,8 +117,18 @@ class Card(Frozen):
         default_factory=dict,
         description="What simple methods come to on the part that judges, test (or val where there is none).",
     )
+    intervals: tuple[Intervals, ...] | None = Field(
+        None, description="How wide the answers' intervals are, one a target; none for classes."
+    )
+    reliability: Reliability | None = Field(
+        None, description="Of a classifier: how often its probabilities are right."
+    )
+    domain: Domain | None = Field(None, description="What the model knows, beyond which it warns.")
     notes: tuple[str, ...] = Field((), description="What a user of this model should know.")
     weights_sha256: str
+    guide_sha256: str | None = Field(
+        None, description="Hash of `guide.safetensors`, by which answers are judged."
+    )
     figures_sha256: str | None = Field(
         None, description="Of `figures.json`, from which the drawings of its page are made."
     )
@@ -140,6 +151,8 @@ class Card(Frozen):
         classifies = self.classifies
         if len(self.targets) != (1 if classifies else self.network.outputs):
             raise ValueError("the targets are not as many as the network answers")
+        if self.intervals is not None and len(self.intervals) != len(self.targets):
+            raise ValueError("the intervals are not as many as the targets")
         if self.classes is not None and not (classifies and len(self.classes) == 2):
             raise ValueError("a classifier has two classes, other models none")
         return self

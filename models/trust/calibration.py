@@ -1,0 +1,132 @@
+"""Conformal intervals: half their width is a factor times a difficulty, which is learned from few rows with few numbers.
+
+The factor of a level is a quantile of |error| / difficulty over rows that the networks have not learned from, with
+the correction for so many rows. Lines of one structure (its sites, its bonds) are no independent witnesses: each
+structure has one vote, shared by its lines (hierarchical conformal prediction).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+LEVELS = (
+    *(round(0.05 * step, 2) for step in range(1, 18)),
+    *(0.875, 0.9, 0.925, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999),
+)
+FOLDS = 10
+RIDGE = 3.0  # so many lines of no information
+ROUNDS = 60
+STEP = 1.0  # at most, in the logarithm
+FAR = 4.0  # deviations from the mean, beyond which a column tells no more
+SHRINK = 10.0  # lines by which a kind's error is drawn towards the mean of all
+LEAST = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Difficulty:
+    """exp(constant + weights · columns), of one target; columns are standardised, and bounded."""
+
+    centre: Floats  # (columns,)
+    scale: Floats  # (columns,)
+    weights: Floats  # (columns,)
+    constant: float
+    kinds: Floats  # (kinds,) the logarithm of each kind's error relative to that of all, another column
+
+    @classmethod
+    def fitted(cls, columns: Floats, kinds: Integers, errors: Floats, votes: Floats) -> Self:
+        """By the likelihood of Laplace's distribution; a column that should shrink the interval is left out."""
+        errors = np.abs(errors) + LEAST
+        votes = votes / votes.mean()
+        table = _by_kind(kinds, errors, votes)
+        columns = np.column_stack([columns, table[kinds]])
+        centre = np.average(columns, axis=0, weights=votes)
+        scale = np.sqrt(np.average((columns - centre) ** 2, axis=0, weights=votes))
+        used = scale > 1e-6
+        scale = np.where(used, scale, 1.0)
+        z = np.clip((columns - centre) / scale, -FAR, FAR)
+        while True:
+            weights, constant = _weights(z * used, errors, votes)
+            if not used.any() or weights.min() >= 0:
+                return cls(centre, scale, weights, constant, table)
+            used = used & (np.arange(len(used)) != weights.argmin())
+
+    def of(self, columns: Floats, kinds: Integers) -> Floats:
+        """The difficulty of each line."""
+        columns = np.column_stack([columns, self.kinds[kinds]])
+        z = np.clip((columns - self.centre) / self.scale, -FAR, FAR)
+        return np.asarray(np.exp(self.constant + z @ self.weights))
+
+
+def factors(scores: Floats, owners: Integers) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Levels that so many structures can tell of, and the factor of each."""
+    votes = votes_of(owners)
+    structures = round(float(votes.sum()))
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(votes[order]) / (structures + 1)
+    highest = structures / (structures + 1)
+    levels = [*(level for level in LEVELS if level < highest - 1e-9), highest]
+    at = np.searchsorted(reached, np.array(levels) - 1e-9)
+    found = scores[order][np.minimum(at, len(scores) - 1)]
+    return tuple(levels), tuple(found.tolist())
+
+
+def out_of_fold(columns: Floats, kinds: Integers, errors: Floats, owners: Integers) -> Floats:
+    """|error| / difficulty of each line, the difficulty learned from the other structures."""
+    votes, scores = votes_of(owners), np.empty(len(errors))
+    for some in _folds(owners):
+        learned = Difficulty.fitted(columns[~some], kinds[~some], errors[~some], votes[~some])
+        scores[some] = np.abs(errors[some]) / learned.of(columns[some], kinds[some])
+    return scores
+
+
+def covered(errors: Floats, half: Floats, votes: Floats) -> float:
+    """The share of lines within their interval."""
+    return float(np.average(np.abs(errors) <= half, weights=votes))
+
+
+def votes_of(owners: Integers) -> Floats:
+    """What each line counts: one vote a structure."""
+    _, where, counts = np.unique(owners, return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / counts[where])
+
+
+def _folds(owners: Integers) -> Iterator[NDArray[np.bool_]]:
+    structures = np.unique(owners)
+    if len(structures) < 2:
+        return
+    part = np.random.default_rng(0).permutation(len(structures)) % min(FOLDS, len(structures))
+    mine = part[np.searchsorted(structures, owners)]
+    for fold in range(min(FOLDS, len(structures))):
+        yield mine == fold
+
+
+def _weights(z: Floats, errors: Floats, votes: Floats) -> tuple[Floats, float]:
+    """The minimum of Σ votes (u + errors exp(-u)), u = constant + z · weights: convex, by Fisher's scoring."""
+    design = np.column_stack([z, np.ones(len(z))])
+    ridge = np.diag([RIDGE] * z.shape[1] + [0.0])
+    left = design.T @ (votes[:, None] * design) + ridge + 1e-9 * np.eye(len(ridge))
+    found = np.zeros(design.shape[1])
+    found[-1] = np.log(np.average(errors, weights=votes))
+    for _ in range(ROUNDS):
+        slope = votes * (errors * np.exp(-np.clip(design @ found, -50, 50)) - 1)
+        step = np.linalg.solve(left, design.T @ slope - ridge @ found)
+        step *= min(1.0, STEP / max(1e-12, float(np.abs(step).max()))) * 0.7
+        found += step
+        if np.abs(step).max() < 1e-6:
+            break
+    return found[:-1], float(found[-1])
+
+
+def _by_kind(kinds: Integers, errors: Floats, votes: Floats) -> Floats:
+    mean = np.average(errors, weights=votes)
+    size = int(kinds.max()) + 1
+    sums = np.bincount(kinds, votes * errors, size) + SHRINK * mean
+    table = np.zeros(max(size, 128))
+    table[:size] = np.log(sums / (np.bincount(kinds, votes, size) + SHRINK) / mean)
+    return table

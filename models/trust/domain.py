@@ -1,0 +1,233 @@
+"""Whether a structure is like those that the model has learned from, and in plain words why not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.structures.composition import SYMBOLS
+from models.trust.geometry import KINDS, Geometry, radii
+from models.trust.ranks import strangeness, told
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+FEW = 5  # structures; an element that fewer hold is hardly known
+KNOWN_PAIR = 3  # structures that tell what distance a pair of elements has
+MEMORY = 512  # quantiles of seen distances
+POWER = 4  # of the sum of the terms: nearly their largest
+ORDINARY = 0.97  # of the validation rows lie within, whatever the number of terms
+UNSEEN, RARELY = 2.0, 1.05
+
+Terms = dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What the training structures have; pairs by atomic numbers, the smaller first."""
+
+    rows: int
+    elements: Integers  # (KINDS,) structures that hold each
+    sites: Integers  # (2,)
+    low: Floats  # (KINDS, KINDS) Å, shortest distance of nearest neighbours; 0 where hardly any were seen
+    high: Floats  # (KINDS, KINDS) Å
+    ratio: Floats  # (2,) of distance and sum of radii, where a pair is hardly known
+    shortest: Floats  # (MEMORY,) Å, quantiles of the structures' shortest distances
+
+    @classmethod
+    def learned(cls, seen: Geometry) -> "Known":
+        """From the training structures."""
+        owner, sizes = seen.owner, np.diff(seen.first)
+        present = np.unique(owner * KINDS + seen.numbers) % KINDS
+        near = np.isfinite(seen.nearest)
+        first, second = (each[near] for each in seen.pairs())
+        distance = seen.nearest[near]
+        low, high = np.full((KINDS, KINDS), np.inf), np.zeros((KINDS, KINDS))
+        np.minimum.at(low, (first, second), distance)
+        np.maximum.at(high, (first, second), distance)
+        held = np.unique((owner[near] * KINDS + first) * KINDS + second) % KINDS**2
+        few = np.bincount(held, minlength=KINDS**2).reshape(KINDS, KINDS) < KNOWN_PAIR
+        size = radii()
+        ratio = distance / (size[first] + size[second])
+        return cls(
+            len(seen),
+            np.bincount(present, minlength=KINDS),
+            np.array([sizes.min(), sizes.max()]),
+            np.where(few, 0.0, low),
+            np.where(few, 0.0, high),
+            np.quantile(ratio, [0.005, 0.995]) if len(ratio) else np.ones(2),
+            np.quantile(_shortest(seen), np.linspace(0, 1, MEMORY)),
+        )
+
+    @property
+    def few(self) -> int:
+        """An element that fewer structures hold is hardly known; of few structures none can be rare."""
+        return int(min(FEW, max(1, self.rows // 100)))
+
+    def range(self, first: Integers, second: Integers) -> tuple[Floats, Floats]:
+        """Between what the nearest distance of such pairs is expected."""
+        size = radii()
+        total, high = size[first] + size[second], self.high[first, second]
+        return (
+            np.where(high > 0, self.low[first, second], self.ratio[0] * total),
+            np.where(high > 0, high, self.ratio[1] * total),
+        )
+
+    def terms(self, seen: Geometry, *, pictures: bool) -> Terms:
+        """How far each structure is from these, in several ways; not yet on one scale."""
+        if pictures:
+            at = _shortest(seen)
+            right = np.clip(np.searchsorted(self.shortest, at), 1, MEMORY - 1)
+            gap = np.minimum(
+                np.abs(at - self.shortest[right - 1]), np.abs(at - self.shortest[right])
+            )
+            return {"between": gap}
+        return {"apart": seen.most(self._beyond(seen)), "uneven": seen.uneven}
+
+    def _beyond(self, seen: Geometry) -> Floats:
+        """By how much each nearest distance lies beyond the expected, as a logarithm."""
+        low, high = self.range(*seen.pairs())
+        found = np.maximum(np.log(low / seen.nearest), np.log(seen.nearest / high))
+        return np.where(np.isfinite(found), np.maximum(found, 0.0), 0.0)
+
+    def hard(self, seen: Geometry, *, pictures: bool) -> Floats:
+        """What is outside whatever the rest says; 0 where nothing is."""
+        count = self.elements[seen.numbers]
+        few = np.where(count < self.few, RARELY + 0.1 * (self.few - count) / self.few, 0.0)
+        found = seen.most(np.where(count == 0, UNSEEN, few))
+        sizes = np.diff(seen.first)
+        large = np.where(sizes > self.sites[1], 1 + np.log2(sizes / self.sites[1]), 0.0)
+        small = np.where(sizes < self.sites[0], 1 + np.log2(self.sites[0] / sizes), 0.0)
+        return np.asarray(np.maximum.reduce([found, large, small * pictures]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """What brings the terms to one scale, on which the domain ends at 1."""
+
+    terms: dict[str, Floats]  # distributions, as `ranks.told` has them
+    whole: float = 1.0  # what most rows' scores lie below
+
+    @classmethod
+    def learned(cls, ordinary: Terms, rows: Terms) -> "Limits":
+        """From the terms of structures that are ordinary; `rows` of them tell how the terms add up."""
+        found = cls({name: told(values) for name, values in ordinary.items()})
+        total = found.score(found.scaled(rows))
+        return cls(found.terms, max(1.0, float(np.quantile(total, ORDINARY))))
+
+    def scaled(self, terms: Terms) -> Terms:
+        """Each on its scale."""
+        return {
+            name: strangeness(values, self.terms[name]) / self.whole
+            for name, values in terms.items()
+            if name in self.terms
+        }
+
+    def score(self, scaled: Terms) -> Floats:
+        """All of them as one."""
+        total = np.sum([values**POWER for values in scaled.values()], axis=0)
+        return np.asarray(total ** (1 / POWER))
+
+    def end(self, name: str) -> float:
+        """The value of a term at which the domain ends."""
+        return float(self.terms[name][-1]) * self.whole
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """Sentences for one structure of many."""
+
+    known: Known
+    limits: Limits
+    seen: Geometry
+    terms: Terms
+    scaled: Terms
+    kind: str  # what the structures are called: crystals, slabs, images
+
+    def of(self, at: int) -> tuple[str, ...]:
+        """Why this one is outside."""
+        found = [*self._elements(at), *self._sites(at)]
+        beyond = [name for name, values in self.scaled.items() if values[at] > 1]
+        if not found and not beyond:
+            beyond = [max(self.scaled, key=lambda name: self.scaled[name][at])]
+        beyond.sort(key=lambda name: -self.scaled[name][at])
+        return tuple(found + [getattr(self, f"_{name}")(at) for name in beyond])
+
+    def _elements(self, at: int) -> Iterator[str]:
+        numbers = self.seen.numbers[self._places(at)]
+        whole = f"{self.known.rows:,} training {self.kind}"
+        for number in np.unique(numbers).tolist():
+            here, held = int((numbers == number).sum()), int(self.known.elements[number])
+            sites = f"{here} site{'s' if here > 1 else ''} of {SYMBOLS[number]}, which"
+            if held == 0:
+                yield f"{sites} none of the {whole} holds."
+            elif held < self.known.few:
+                verb = "hold" if held > 1 else "holds"
+                yield f"{sites} only {held} of {whole} {verb}."
+
+    def _sites(self, at: int) -> Iterator[str]:
+        size, (least, most) = int(np.diff(self.seen.first)[at]), self.known.sites.tolist()
+        if size > most or (size < least and self.kind == "images"):
+            those = f"{least} to {most}" if least < most else str(least)
+            yield f"It has {size} sites; the training {self.kind} have {those}."
+
+    def _apart(self, at: int) -> str:
+        places = self._places(at)
+        low, high = self.known.range(*self.seen.pairs())
+        off = np.maximum(
+            np.log(low / self.seen.nearest)[places], np.log(self.seen.nearest / high)[places]
+        )
+        site = int(np.argmax(off))
+        where = self.seen.first[at] + site
+        mine, other = (int(each[where]) for each in (self.seen.numbers, self.seen.partner))
+        first, second = min(mine, other), max(mine, other)
+        told = f"Site {site} ({SYMBOLS[mine]}) is {self.seen.nearest[where]:.2f} Å from its nearest neighbour, {SYMBOLS[other]}; "
+        between = f"{low[where]:.2f} to {high[where]:.2f} Å"
+        if self.known.high[first, second] > 0:
+            return f"{told}in the training {self.kind} such neighbours are {between} apart."
+        return f"{told}{between} are expected from their radii, for such a pair is hardly known."
+
+    def _uneven(self, at: int) -> str:
+        return (
+            f"Neighbours of one element are unevenly far, by {self.terms['uneven'][at]:.3f} Å in the mean; "
+            f"in the training {self.kind}, most of which are symmetric, at most {self.limits.end('uneven'):.3f} Å are usual."
+        )
+
+    def _stretch(self, at: int) -> str:
+        value = self.terms["signed"][at]
+        way = "long" if value > 0 else "short"
+        return (
+            f"Its distances seem {abs(value):.1%} too {way} for its atoms and their surroundings; "
+            f"of {self.kind} like those learned from, up to {self.limits.end('stretch'):.1%} are usual."
+        )
+
+    def _shake(self, at: int) -> str:
+        return (
+            f"Its sites seem to be {max(0.0, self.terms['shake'][at]):.2f} Å off the places they would relax to; "
+            f"of {self.kind} like those learned from, up to {self.limits.end('shake'):.2f} Å are usual."
+        )
+
+    def _features(self, at: int) -> str:
+        times = self.scaled["features"][at]
+        return (
+            f"To the network it is unlike all training {self.kind}: its vector lies {times:.1f} times as far from "
+            "theirs as is usual."
+        )
+
+    def _between(self, at: int) -> str:
+        value = _shortest(self.seen)[at]
+        low, high = self.known.shortest[[0, -1]]
+        seen = f"in the training images it is {low:.2f} to {high:.2f} Å"
+        if low <= value <= high:
+            seen += ", but none has about this one"
+        return f"The shortest distance of two atoms is {value:.2f} Å; {seen}."
+
+    def _places(self, at: int) -> slice:
+        return slice(int(self.seen.first[at]), int(self.seen.first[at + 1]))
+
+
+def _shortest(seen: Geometry) -> Floats:
+    """Of each structure, Å; 0 for an atom alone."""
+    found = seen.least(seen.nearest)
+    return np.where(np.isfinite(found), found, 0.0)

@@ -1,0 +1,240 @@
+"""`guide.safetensors`: all that a guide knows, as arrays; whoever wrote it, what is read is bounded and checked."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.errors import DamagedModel
+from models.trust import gauge
+from models.trust.calibration import Difficulty
+from models.trust.domain import MEMORY, Known, Limits
+from models.trust.geometry import KINDS
+from models.trust.guide import Guide, Seen
+from models.trust.ranks import STEPS
+from models.trust.space import AXES, Space
+
+if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
+    from models.card import Card
+
+GUIDE = "guide.safetensors"
+LARGEST = 4_000_000  # bytes
+STRUCTURES = 20_000  # kept, of a larger data set
+WIDEST = 16_384  # of a network's vectors
+TERMS = ("apart", "uneven", "between", "features", "stretch", "shake")
+COLUMNS = 7  # `lines.columns`, and the kinds' errors
+
+Arrays = dict[str, NDArray[Any]]
+Array = NDArray[Any]
+
+
+def arrays(guide: Guide) -> Arrays:
+    """The guide as it is kept."""
+    known, seen = guide.known, guide.seen
+    found: Arrays = {
+        "space.mean": guide.space.mean.numpy(),
+        "space.turn": guide.space.turn.numpy(),
+        "space.kept": guide.space.kept.numpy().astype(np.float16),
+        "seen.names": _text(seen.names),
+        "seen.formulas": _text(seen.formulas),
+        "seen.labels": seen.labels.astype(np.float32),
+        "seen.errors": seen.errors.astype(np.float32),
+        "known.rows": np.array([known.rows], np.int64),
+        "known.elements": known.elements.astype(np.int64),
+        "known.sites": known.sites.astype(np.int64),
+        "known.low": known.low.astype(np.float32),
+        "known.high": known.high.astype(np.float32),
+        "known.ratio": known.ratio.astype(np.float32),
+        "known.shortest": known.shortest.astype(np.float32),
+        "limits.whole": np.array([guide.limits.whole]),
+        "rest": guide.rest,
+    }
+    found |= {f"limits.{name}": values for name, values in guide.limits.terms.items()}
+    found |= {f"gauge.{name}": value.numpy() for name, value in (guide.gauge or {}).items()}
+    for name in ("centre", "scale", "weights", "kinds") if guide.difficulties else ():
+        found[f"difficulty.{name}"] = np.stack([getattr(each, name) for each in guide.difficulties])
+    if guide.difficulties:
+        found["difficulty.constant"] = np.array([each.constant for each in guide.difficulties])
+    return found
+
+
+def save(folder: Path, guide: Guide) -> str:
+    """Write the file; what it hashes to belongs into the card."""
+    from safetensors.numpy import save as packed
+
+    data = packed({name: np.ascontiguousarray(each) for name, each in arrays(guide).items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / GUIDE).write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(folder: Path, card: "Card") -> Guide | None:
+    """The guide of the model in this folder; none where its card knows of none. Raises: DamagedModel."""
+    if card.guide_sha256 is None:
+        return None
+    try:
+        if (folder / GUIDE).stat().st_size > LARGEST:
+            raise DamagedModel(f"{card.id}: {GUIDE} is larger than any guide.")
+        data = (folder / GUIDE).read_bytes()
+    except OSError as error:
+        raise DamagedModel(f"{card.id}: {GUIDE} cannot be read: {error.strerror}.") from error
+    return opened(data, card)
+
+
+def opened(data: bytes, card: "Card") -> Guide:
+    """The guide in these bytes. Raises: DamagedModel."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as unpacked
+
+    if len(data) > LARGEST:
+        raise DamagedModel(f"{card.id}: {GUIDE} is larger than any guide.")
+    if hashlib.sha256(data).hexdigest() != card.guide_sha256:
+        raise DamagedModel(f"{card.id}: {GUIDE} is not the one the card was written for.")
+    try:
+        found = unpacked(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedModel(f"{card.id}: {GUIDE}: {error}.") from error
+    try:
+        return _Reading(found).guide(card)
+    except _Unfit as error:
+        raise DamagedModel(f"{card.id}: {GUIDE}: {error}.") from error
+
+
+class _Unfit(Exception):
+    """What is wrong with an array."""
+
+
+class _Reading:
+    """Takes arrays out of a file, and leaves none unlooked at."""
+
+    def __init__(self, found: Arrays) -> None:
+        self._left = dict(found)
+
+    def take(
+        self, name: str, *shape: int, kind: str = "f", low: float = -np.inf, high: float = np.inf
+    ) -> Array:
+        """An array of this shape; -1 stands for any length."""
+        if name not in self._left:
+            raise _Unfit(f"no {name}")
+        each = self._left.pop(name)
+        fits = each.ndim == len(shape) and all(
+            want in (-1, have) for want, have in zip(shape, each.shape, strict=True)
+        )
+        if not fits or each.dtype.kind != kind:
+            raise _Unfit(f"{name} is {each.dtype} {each.shape}, expected {shape}")
+        if each.size and not (np.nanmin(each) >= low and np.nanmax(each) <= high):
+            raise _Unfit(f"{name} holds impossible numbers")
+        if not np.isfinite(each).all() and name != "seen.labels":
+            raise _Unfit(f"{name} holds numbers that are not finite")
+        return each.astype(np.float64) if kind == "f" else each
+
+    def guide(self, card: "Card") -> Guide:
+        """All of it."""
+        targets = len(card.targets)
+        space = self._space()
+        labelled = targets if card.family in ("crystal", "image") else 0
+        count = len(space.kept)
+        with np.errstate(all="ignore"):
+            seen = Seen(
+                self._words("seen.names", count),
+                self._words("seen.formulas", count),
+                self.take("seen.labels", count, labelled),
+                self.take("seen.errors", count, labelled, low=0),
+            )
+        found = Guide(
+            card.family,
+            np.array([each.mean for each in card.targets]),
+            np.array([each.std for each in card.targets]),
+            space,
+            seen,
+            self._known(),
+            self._limits(),
+            self._gauge(),
+            self.take("rest", 2, low=-10, high=10),
+            self._difficulties(targets),
+        )
+        if (found.gauge is not None) != ("stretch" in found.limits.terms):
+            raise _Unfit("the gauge and its limits do not belong together")
+        if self._left:
+            raise _Unfit(f"{min(self._left)!r:.60} belongs to no guide")
+        return found
+
+    def _space(self) -> Space:
+        mean = self.take("space.mean", -1)
+        if not 1 <= len(mean) <= WIDEST:
+            raise _Unfit(f"vectors of {len(mean)} numbers")
+        turn = self.take("space.turn", len(mean), -1)
+        if not 1 <= turn.shape[1] <= AXES:
+            raise _Unfit(f"a space of {turn.shape[1]} axes")
+        kept = self.take("space.kept", -1, turn.shape[1])
+        if not 1 <= len(kept) <= STRUCTURES:
+            raise _Unfit(f"{len(kept)} structures")
+        return Space(*(torch.tensor(each, dtype=torch.float32) for each in (mean, turn, kept)))
+
+    def _known(self) -> Known:
+        return Known(
+            int(self.take("known.rows", 1, kind="i", low=1, high=2**40)[0]),
+            self.take("known.elements", KINDS, kind="i", low=0, high=2**40),
+            self.take("known.sites", 2, kind="i", low=1, high=2**40),
+            self.take("known.low", KINDS, KINDS, low=0, high=1e4),
+            self.take("known.high", KINDS, KINDS, low=0, high=1e4),
+            self.take("known.ratio", 2, low=1e-3, high=1e3),
+            self.take("known.shortest", MEMORY, low=0, high=1e4),
+        )
+
+    def _limits(self) -> Limits:
+        names = [name for name in TERMS if f"limits.{name}" in self._left]
+        if "features" not in names:
+            raise _Unfit("no limits.features")
+        terms = {name: self.take(f"limits.{name}", STEPS + 1, low=0, high=1e9) for name in names}
+        if any(values[-1] <= 0 or (np.diff(values[:-1]) < 0).any() for values in terms.values()):
+            raise _Unfit("limits that do not ascend")
+        return Limits(terms, float(self.take("limits.whole", 1, low=1, high=1e6)[0]))
+
+    def _gauge(self) -> gauge.State | None:
+        if not any(name.startswith("gauge.") for name in self._left):
+            return None
+        with torch.device("meta"):
+            wanted = gauge.weights(gauge.build())
+        return {
+            name: torch.tensor(
+                self.take(f"gauge.{name}", *value.shape, low=-1e6, high=1e6), dtype=torch.float32
+            )
+            for name, value in wanted.items()
+        }
+
+    def _difficulties(self, targets: int) -> tuple[Difficulty, ...]:
+        if "difficulty.constant" not in self._left:
+            return ()
+        parts = [
+            self.take("difficulty.centre", targets, COLUMNS, low=-1e6, high=1e6),
+            self.take("difficulty.scale", targets, COLUMNS, low=1e-9, high=1e6),
+            self.take("difficulty.weights", targets, COLUMNS, low=0, high=100),
+            self.take("difficulty.constant", targets, low=-100, high=100),
+            self.take("difficulty.kinds", targets, KINDS, low=-100, high=100),
+        ]
+        return tuple(
+            Difficulty(centre, scale, weights, float(constant), kinds)
+            for centre, scale, weights, constant, kinds in zip(*parts, strict=True)
+        )
+
+    def _words(self, name: str, count: int) -> list[str]:
+        data = self.take(name, -1, kind="u")
+        if data.dtype != np.uint8:
+            raise _Unfit(f"{name} is no text")
+        words = data.tobytes().decode("utf-8", "replace").split("\n")
+        if len(words) != count:
+            raise _Unfit(f"{name} tells {len(words)} of {count}")
+        return words
+
+
+def _text(words: Any) -> Array:
+    return np.frombuffer("\n".join(_clean(word) for word in words).encode(), np.uint8)
+
+
+def _clean(word: str) -> str:
+    """On one line, and no longer than a name has to be."""
+    return " ".join(word.split())[:80].encode("utf-8", "replace").decode("utf-8", "replace")

@@ -1,0 +1,69 @@
+"""The networks' vectors of whole structures, and which training structures lie nearest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+AXES = 16  # directions in which vectors differ most
+FLAT = 1e-3  # of the largest deviation: directions of less tell nothing
+SEARCHED = 2_000  # by every answer; all that are kept only when neighbours are asked for
+AROUND = 5  # neighbours that an answer's difficulty follows from
+CHUNK = 1_024  # queries at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """Training structures in an order by chance; distances are those of whitened vectors."""
+
+    mean: Tensor  # (width,)
+    turn: Tensor  # (width, axes)
+    kept: Tensor  # (structures, axes)
+
+    def places(self, features: Tensor) -> Tensor:
+        """Where vectors of a network lie.  # (n, axes)"""
+        return (features.float() - self.mean) @ self.turn
+
+    def nearest(
+        self, places: Tensor, count: int, *, all_of_them: bool = False, own: Integers | None = None
+    ) -> tuple[Floats, Integers]:
+        """Distances and numbers of the nearest, the nearest first; `own` are the numbers of the places themselves.
+
+        # (n, count) both
+        """
+        known = self.kept if all_of_them else self.kept[:SEARCHED]
+        wanted = min(count + (own is not None), len(known))
+        found = [_nearest(some, known, wanted) for some in torch.split(places, CHUNK)]
+        distance = torch.cat([one[0] for one in found]).double().numpy()
+        which = torch.cat([one[1] for one in found]).numpy()
+        if own is None:
+            return distance, which
+        # One that is not among those searched loses its last neighbour instead.
+        order = np.argsort(which == own[:, None], axis=1, kind="stable")[:, : max(1, wanted - 1)]
+        return np.take_along_axis(distance, order, 1), np.take_along_axis(which, order, 1)
+
+
+def fitted(features: Tensor, kept: Integers) -> Space:
+    """From the vectors of training structures, of which some are kept.  # features: (structures, width)"""
+    mean = features.double().mean(0)
+    centred = features.double() - mean
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(features))
+    deviation = values.clamp_min(0).sqrt().flip(0)[:AXES]
+    axes = int((deviation > FLAT * deviation[0]).sum()) or 1
+    turn = vectors.flip(1)[:, :axes] / deviation[:axes].clamp_min(1e-12)
+    # Kept in half precision; what is compared with them is not rounded any further.
+    space = Space(mean.float(), turn.float(), torch.zeros(0))
+    return Space(space.mean, space.turn, space.places(features[kept]).half().float())
+
+
+def _nearest(places: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    squares = (known**2).sum(1)
+    apart = torch.addmm(squares, places, known.T, beta=1, alpha=-2)
+    found = apart.topk(count, largest=False)
+    distance = (found.values + (places**2).sum(1, keepdim=True)).clamp_min(0).sqrt()
+    return distance, found.indices
