@@ -10,15 +10,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 
 @contextmanager
-def service(workers: int = 2) -> Iterator[int]:
-    """The port of a service that is ready."""
-    with tempfile.TemporaryDirectory(prefix="matprop-bench-") as state:
+def service(workers: int = 2, state: Path | None = None) -> Iterator[int]:
+    """The port of a service that is ready; without a `state` folder it forgets all at its end."""
+    with tempfile.TemporaryDirectory(prefix="matprop-bench-") as scratch:
         command = [sys.executable, "-m", "service.cli.main", "up", "--port", "0"]
-        command += ["--state", state, "--workers", str(workers)]
+        command += ["--state", str(state or scratch), "--workers", str(workers)]
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.rows import Row
 from models.training.split import Split
 
-VAL, TEST = 0.05, 0.1
+VAL, TEST = 0.1, 0.1
 
 GROUP: dict[str, Callable[[Row], str]] = {
     "coremof_ddec": lambda row: row.structure.name[:4],
