@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.papers.curve import Point, curve
-from benchmarks.papers.figures import Found, Results
+from benchmarks.papers.figures import Found, Results, seconds
 from benchmarks.papers.keeping import Result
 from benchmarks.papers.run import Run
 from benchmarks.papers.table import Cell, Line, Table
@@ -111,7 +111,7 @@ def _how(line: Line, known: Results) -> Iterator[str]:
     epochs = first.results[0]["epochs"]
     yield NONE if epochs is None else f"{epochs}"
     yield _size(first, runs[0])
-    yield f"{sum(each['seconds'] for found in every for each in found.results) / 60:.1f}"
+    yield f"{sum(seconds(each) for found in every for each in found.results) / 60:.1f}"
 
 
 def _size(found: Found, run: Run) -> str:
@@ -139,8 +139,8 @@ def _curve(table: Table, known: Results) -> dict[str, list[Point]]:
 def _time(tables: Sequence[Table], known: Results) -> Iterator[str]:
     yield "## What a full run takes\n"
     yield (
-        "Hours of one core, from the time that the runs above took beside other work, in proportion to rows, epochs, seeds and "
-        "pixels. A run that several tables share counts in each, and once in the sum.\n"
+        "Hours of one core, from the time that the runs above took (some of them by a clock, beside other work), in proportion to "
+        "rows, epochs, seeds and pixels. A run that several tables share counts in each, and once in the sum.\n"
     )
     yield _row(["table", "runs", "hours"])
     yield "|---|---|---|"

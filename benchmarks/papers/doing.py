@@ -48,21 +48,25 @@ def _network(material: Material, complete: Settings, seed: int, state: Path) -> 
     training = Training(
         material.data, material.parts, complete.network, complete.training, seed=seed
     )
-    kept = checkpoints.read(state)
+    kept, used = checkpoints.read(state), 0.0
     if kept is not None:
         training.restore(kept)
-    written = time.monotonic()
+        used = kept["processor_s"]
+    began, written = time.process_time() - used, time.monotonic()
     for report in training.run():
         if time.monotonic() - written > CHECKPOINT_S:
-            checkpoints.write(state, training.state())
+            spent = {"processor_s": time.process_time() - began}
+            checkpoints.write(state, training.state() | spent)
             written = time.monotonic()
         if report.epoch % 10 == 0:
             print(f"  epoch {report.epoch}: {_told(report.figures)}", flush=True)
+    used = round(time.process_time() - began, 1)
     parts = {"val": material.parts.val, "test": material.parts.test, "beyond": material.beyond}
     return {
         "epochs": len(training.history),
         "best_epoch": training.best_epoch,
         "seconds": round(sum(report.duration_s for report in training.history), 1),
+        "processor_s": used,
         "figures": {name: training.evaluate(rows) for name, rows in parts.items() if len(rows)},
         "baselines": _baselines(material),
         **_at_the_ends(training, material),
@@ -97,7 +101,7 @@ def _baselines(material: Material) -> Figures:
 
 
 def _classic(run: Run, material: Material, complete: Settings) -> Figures:
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     labels = material.data.labels
     told = classic.told(run.method, material.data, material.parts, complete)
     test: Rows = material.parts.test
@@ -105,6 +109,7 @@ def _classic(run: Run, material: Material, complete: Settings) -> Figures:
     return {
         "epochs": None,
         "seconds": round(time.perf_counter() - began, 1),
+        "processor_s": round(time.process_time() - used, 1),
         "figures": {"test": {"mae": float(error.mean())}},
         "baselines": {},
     }

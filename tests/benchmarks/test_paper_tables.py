@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doing, "CHECKPOINT_S", -1)
+    monkeypatch.setattr("time.process_time", map(float, count()).__next__)
     study([TINY], "short", tmp_path, tmp_path / "whole.jsonl", tmp_path / "state")
     write, written = checkpoints.write, []
 
@@ -148,6 +150,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     (whole,), (found,) = results(tmp_path / "whole.jsonl"), results(tmp_path / "r.jsonl")
     assert len(written) == 4  # two epochs were left
     assert (found["key"], found["figures"]) == (whole["key"], whole["figures"])
+    assert found["processor_s"] == whole["processor_s"] == 5
     assert not written[-1].exists()
 
 
