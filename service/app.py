@@ -17,10 +17,12 @@ from service.middleware import Guard, Identify, Traffic
 from service.problems import Problem, brief
 from service.routes import (
     datasets,
+    elements,
     evaluations,
     health,
     jobs,
     keys,
+    model_pages,
     models,
     pages,
     predictions,
@@ -59,7 +61,10 @@ def create(settings: ServiceSettings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.house = house
-    for room in (predictions, datasets, trainings, evaluations, jobs, models, keys, health, pages):
+    for room in (
+        *(predictions, datasets, trainings, evaluations, jobs, models, elements, keys, health),
+        *(pages, model_pages),
+    ):
         app.include_router(room.router)
     app.add_middleware(Guard, settings=settings, traffic=traffic, keys=house.keys)
     app.add_middleware(Identify, metrics=metrics, traffic=traffic)

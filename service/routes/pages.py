@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.dependencies import TheHouse
 from service.documented import OPEN, answer, problems
+from service.html import POLICY, link, page
 from service.problems import CODES, Problem, brief
 from service.schemas.state import Root
 from service.view import json
@@ -32,15 +33,6 @@ ASSETS = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "favicon-32x32.png": "image/png",
 }
-# Swagger UI writes style attributes; scripts come from here only.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem}"
-    "pre{background:#8881;padding:1rem;overflow:auto}td,th{text-align:left;padding:.2rem 1rem .2rem 0}"
-)
 START = """
 window.addEventListener("load", () => {
   window.ui = SwaggerUIBundle({
@@ -62,16 +54,6 @@ DOCS = """<!doctype html>
 <body><div id="swagger"></div>
 <script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
 """
-
-
-def page(title: str, body: str) -> Response:
-    """A small page of our own."""
-    html = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1>{body}</body></html>"
-    )
-    return Response(html, headers={"Content-Security-Policy": POLICY}, media_type="text/html")
 
 
 def wants_html(request: Request) -> bool:
@@ -98,7 +80,7 @@ async def root(request: Request, house: TheHouse) -> Response:
         f'<tr><th>{name}</th><td><a href="{to}">{to}</a></td></tr>' for name, to in LINKS.items()
     )
     models = "".join(
-        f'<li><a href="/v1/models/{escape(card.name)}">{escape(card.id)}</a>: {escape(card.title)}</li>'
+        f"<li>{link(f'/models/{card.id}', card.id)}: {escape(card.title)}</li>"
         for card in house.catalogue.list()
     )
     here = escape(str(request.base_url).rstrip("/"))
@@ -106,7 +88,8 @@ async def root(request: Request, house: TheHouse) -> Response:
     return page(
         "matprop",
         "<p>Materials properties from crystal structures.</p>"
-        f"<pre>{curl}</pre><table>{rows}</table><h2>Models</h2><ul>{models}</ul>",
+        f"<pre>{escape(curl)}</pre><table>{rows}</table>"
+        f"<h2>Models</h2><p>{link('/models', 'By property, with their errors')}</p><ul>{models}</ul>",
     )
 
 

@@ -5,10 +5,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card
+from models.figures.told import ElementTable
 
 RESERVED = frozenset({"families"})  # what else there is under /v1/models
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ALIAS_NAME = r"^[a-z][a-z0-9._-]{0,31}$"
+
+
+class PropertyElements(BaseModel):
+    """The tables of one target."""
+
+    property: str
+    unit: str = Field(description="Of every mean and std.")
+    tables: list[ElementTable] = Field(description="Of all sites; of perovskites also of A and B.")
 
 
 class ModelLinks(BaseModel):
@@ -54,6 +63,20 @@ class ModelView(ModelSummary):
     """One model, with the cards of its versions, the newest first."""
 
     items: list[ModelVersion] = Field(description="One entry a version, the newest first.")
+
+
+class ElementsView(BaseModel):
+    """What a model says of each element."""
+
+    model: str = Field(description="`name@version`.")
+    kind: str = Field(
+        description="`contributions`: of sites whose mean is the property. `predictions`: of models of sites."
+    )
+    meaning: str = Field(description="What the numbers are, in words.")
+    structures: int = Field(description="Training structures over which the means were taken.")
+    perovskites: int = Field(description="Of them the cells ABX3 of five sites.")
+    properties: list[PropertyElements] = Field(description="One entry a target.")
+    links: dict[str, str]
 
 
 class AliasRequest(BaseModel):

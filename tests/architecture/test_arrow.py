@@ -33,6 +33,9 @@ LIGHT = {
     "models.properties",
     "models.datasets.manifest",
     "models.families.kinds",
+    "models.figures.drawing",
+    "models.figures.kept",
+    "models.figures.told",
     "models.families.recipes",
     "models.settings.frozen",
     "models.settings.graph",
@@ -40,8 +43,10 @@ LIGHT = {
     "models.settings.network",
     "models.settings.slab",
     "models.settings.training",
+    "models.structures.composition",
     "models.structures.formats",
     "models.training.checks",
+    "models.training.plan",
     "models.trust.told",
 }
 

@@ -1,0 +1,413 @@
+"""The page of a version of a model, from its card and its figures; what is not known is said."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from models.card import Card, Target
+from models.families.kinds import KINDS
+from models.figures.drawing import file_of
+from models.figures.told import Elements, Figures, TargetFigures
+from service.html import code, facts, link, listed, section, table
+from service.model_limits import limits
+
+FIGURE_NAMES = {
+    "mae": "mean absolute error",
+    "rmse": "root mean square",
+    "r2": "R²",
+    "auc": "area under ROC",
+    "accuracy": "accuracy",
+}
+ANSWERS = {
+    "crystal": "one number for a structure",
+    "sites": "one number for each site",
+    "bonds": "the distances from the adsorbate to its nearest atoms after relaxation",
+}
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+WORDS = {
+    "parity": "Predicted against true values",
+    "roc": "Receiver operating characteristic",
+    "ranks": "Predicted against true bonds, the shortest first",
+    "calibration": "Calibration: what was promised against what was measured",
+    "width": "Error against the width of the interval",
+    "errors": "Mean absolute error by element",
+    "elements": "Mean of the sites' values by element",
+    "a-site": "Mean of the sites' values by element on the A site of perovskites",
+    "b-site": "Mean of the sites' values by element on the B site of perovskites",
+    "curve": "Loss over the epochs of the training",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that a page tells."""
+
+    card: Card
+    figures: Figures | None
+    drawings: frozenset[str]  # names of files
+    versions: Sequence[Card]
+    aliases: dict[str, int]
+    here: str  # the address of this service
+    keys: bool = False  # whether calls need one
+    trouble: str | None = None
+
+    def address(self, drawing: str) -> str:
+        """Where a drawing lies; another one whenever the figures are others."""
+        digest = (self.card.figures_sha256 or "")[:16]
+        return f"/models/{self.card.id}/figures/{digest}/{drawing}"
+
+
+def body(shown: Shown) -> str:
+    """The page under its title."""
+    return "".join(
+        [
+            _head(shown),
+            _figures_beside_baselines(shown.card),
+            _answers_beside_truth(shown),
+            _trust(shown),
+            _by_element(shown),
+            _contributions(shown),
+            section("Limits", limits(shown.card)),
+            _call(shown),
+            _origin(shown),
+            _versions(shown),
+        ]
+    )
+
+
+def answers(card: Card) -> str:
+    """What it answers with, in words."""
+    if card.classifies:
+        return f"the probability of {(card.classes or ('', 'the last class'))[-1]}"
+    return ANSWERS[KINDS[card.family].answers]
+
+
+def judge(card: Card) -> str | None:
+    """The part by which it is judged."""
+    return next((part for part in ("test", "val", "train") if card.metrics.get(part)), None)
+
+
+def number(value: float) -> str:
+    """For a table."""
+    return escape(f"{value:.4g}".replace("-", "\N{MINUS SIGN}"))
+
+
+def _head(shown: Shown) -> str:
+    card = shown.card
+    several = (
+        f"{card.members} networks, which answer with their mean"
+        if card.members > 1
+        else "one network"
+    )
+    made = {"released": "comes with matprop", "imported": "imported", "trained": "trained here"}
+    latest = max(one.version for one in shown.versions)
+    older = "" if card.version == latest else f" – there is a newer one: {link(f'/models/{card.name}', f'{card.name}@{latest}')}"  # fmt: skip
+    targets = "; ".join(_target(one, card) for one in card.targets)
+    return f"<p>{escape(card.title)}</p>" + facts(
+        [
+            ("Model", f"{code(card.id)}{older}"),
+            ("Predicts", targets),
+            ("Answers with", escape(answers(card))),
+            ("Family", f"{escape(KINDS[card.family].title)}; {several}"),
+            ("Origin", f"{made[card.origin]}, {card.created_at:%Y-%m-%d}"),
+        ]
+    )  # fmt: skip
+
+
+def _target(target: Target, card: Card) -> str:
+    unit = "" if card.classifies or target.unit == "1" else f" in {escape(target.unit)}"
+    return f"<strong>{escape(target.property)}</strong>{unit}"
+
+
+def _figures_beside_baselines(card: Card) -> str:
+    part = judge(card)
+    if part is None:
+        return section(
+            "Errors", "<p>How large its errors are is not known: its card has no figures.</p>"
+        )
+    ours, known = card.metrics[part], card.baselines
+    names = [name for name in FIGURE_NAMES if name in ours]
+    names += [name for name in ours if name.startswith(("mae:", "mae_"))]
+    heads = ["", *(_figure(name, card) for name in names)]
+    rows = [["this model", *(_cell(ours, name) for name in names)]]
+    rows += [
+        [escape(each), *(_cell(found, name) for name in names)] for each, found in known.items()
+    ]
+    count = (card.training.rows if card.training else {}).get(part)
+    by = f"By {count:,} {PARTS[part]} rows" if count else f"By the {PARTS[part]} rows"
+    unseen = {"test": "which it has never seen", "val": "by which its epoch was chosen: others may be worse",
+              "train": "from which it learned: others will be worse"}[part]  # fmt: skip
+    return section(
+        "Errors beside simple methods",
+        f"<p>{by}, {unseen}.{_unit_note(card)}</p>",
+        table(heads, rows, numeric=len(names), ours=0),
+        _better(card, ours),
+        "" if known else "<p>What simple methods come to on the same rows is not known.</p>",
+    )
+
+
+def _figure(name: str, card: Card) -> str:
+    if name.startswith("mae:"):
+        return f"MAE, {name.removeprefix('mae:')}"
+    if name.startswith("mae_"):
+        return f"MAE, bond {name.removeprefix('mae_')}"
+    if name == "mae" and len(card.targets) > 1:
+        return "MAE, mean of all"
+    return FIGURE_NAMES[name]
+
+
+def _unit_note(card: Card) -> str:
+    units = dict.fromkeys(one.unit for one in card.targets)
+    if card.classifies or set(units) == {"1"}:
+        return ""
+    return f" Errors in {escape(', '.join(units))}."
+
+
+def _cell(found: dict[str, float], name: str) -> str:
+    return number(found[name]) if name in found else "–"
+
+
+def _better(card: Card, ours: dict[str, float]) -> str:
+    figure = "mae"
+    others = {name: each[figure] for name, each in card.baselines.items() if figure in each}
+    if figure not in ours or not others or ours[figure] <= 0:
+        return ""
+    name, least = min(others.items(), key=lambda each: each[1])
+    if least <= ours[figure]:
+        return f"<p>It does not beat {escape(name)}.</p>"
+    times = least / ours[figure]
+    return f'<p class="good">Its error is {times:.1f} times smaller than that of the best of them, {escape(name)}.</p>'
+
+
+def _drawing(shown: Shown, kind: str, target: int = 0) -> str:
+    name = "curve.svg" if kind == "curve" else file_of(kind, target)
+    if name not in shown.drawings:
+        return ""
+    address = escape(shown.address(name))
+    what = WORDS[kind]
+    if len(shown.card.targets) > 1 and kind != "curve":
+        what = f"{what}: {shown.card.targets[target].property}"
+    image = f'<img src="{address}" alt="{escape(what)}" loading="lazy">'
+    return f'<figure><a href="{address}">{image}</a></figure>'
+
+
+def _each(shown: Shown, *kinds: str) -> str:
+    found = [_drawing(shown, kind, at) for at in range(len(shown.card.targets)) for kind in kinds]
+    found = [each for each in found if each]
+    return f'<div class="pair">{"".join(found)}</div>' if len(found) > 1 else "".join(found)
+
+
+def _answers_beside_truth(shown: Shown) -> str:
+    if shown.trouble:
+        return section("Figures", f"<p>{escape(shown.trouble)}</p>")
+    if shown.figures is None:
+        return section(
+            "Figures",
+            "<p>There are none: they are made at the end of a training here, and this model was "
+            + ("imported from elsewhere" if shown.card.origin == "imported" else "made before they were")
+            + ".</p>",
+        )  # fmt: skip
+    return section("Answers beside the truth", _each(shown, "parity", "roc", "ranks"))
+
+
+def _trust(shown: Shown) -> str:
+    card = shown.card
+    rows = [
+        [
+            escape(target.property),
+            f"{one.rows:,}",
+            *(f"{one.coverage[level]:.1%}" if level in one.coverage else "–" for level in ("0.5", "0.8", "0.9", "0.95")),
+            "–" if one.rank_correlation is None else number(one.rank_correlation),
+        ]
+        for target, one in zip(card.targets, card.intervals or (), strict=False)
+    ]  # fmt: skip
+    heads = ("", "calibrated on", "50 %", "80 %", "90 %", "95 %", "rank correlation")
+    known = (
+        "<p>Each answer comes with an interval. Share of the test rows' true values that lay within it, "
+        "by the level that was asked for; and how well the width ranks the errors (1: perfectly, 0: not at all).</p>"
+        + table(heads, rows, numeric=6)
+        if rows
+        else ""
+    )
+    plots = _each(shown, "calibration", "width") if shown.figures else ""
+    if not known and not plots and not card.classifies:
+        return section("How far to trust an answer", "<p>Its answers have no intervals.</p>")
+    return section("How far to trust an answer", known, plots)
+
+
+def _by_element(shown: Shown) -> str:
+    if shown.figures is None:
+        return ""
+    parts = []
+    for at, (target, one) in enumerate(zip(shown.card.targets, shown.figures.targets, strict=True)):
+        parts.append(_drawing(shown, "errors", at))
+        parts.append(_element_rows(target, one, shown.card))
+    return section("Error by element", *parts)
+
+
+def _element_rows(target: Target, one: TargetFigures, card: Card) -> str:
+    if not one.by_element:
+        return ""
+    counted = "sites" if card.family == "site" else "rows that hold it"
+    rows = [
+        [escape(each.element), number(each.mae), f"{each.n:,}"]
+        for each in sorted(one.by_element, key=lambda each: -each.mae)
+    ]
+    head = f"{target.property}: all numbers, the largest errors first"
+    unit = "" if target.unit == "1" else f" ({target.unit})"
+    return f"<details><summary>{escape(head)}</summary>{table(('element', f'mean absolute error{unit}', counted), rows, numeric=2)}</details>"
+
+
+def _contributions(shown: Shown) -> str:
+    if shown.figures is None or shown.figures.elements is None:
+        return ""
+    found = shown.figures.elements
+    drawings = "".join(
+        _drawing(shown, kind, at)
+        for at in range(len(shown.card.targets))
+        for kind in ("a-site", "b-site", "elements")
+    )
+    more = link(f"/v1/models/{shown.card.id}/elements", f"GET /v1/models/{shown.card.id}/elements")
+    return section(
+        "What it says of the elements",
+        f"<p>{escape(meaning(found))}</p>",
+        drawings,
+        f"<p>{more}</p>",
+    )
+
+
+def meaning(found: Elements) -> str:
+    """What the numbers of the tables are."""
+    count = f"{found.structures:,} training structures"
+    if found.kind == "predictions":
+        return f"The mean predicted value of the sites of each element, over {count}."
+    text = (
+        "The property is the mean of one scalar a site. The tables hold the mean of that scalar over the sites "
+        f"of each element in {count}: a site's contribution times the number of sites, so that cells of different "
+        "size compare."
+    )
+    if found.perovskites:
+        text += f" The tables of the A and the B site are those of {found.perovskites:,} perovskites ABX3 among them."
+    return text
+
+
+def _call(shown: Shown) -> str:
+    card = shown.card
+    file = (
+        "slab.cif"
+        if card.family == "bond"
+        else "sheet.cif"
+        if card.family == "image"
+        else "NaCl.cif"
+    )
+    key = ' -H "Authorization: Bearer $MATPROP_KEY"' if shown.keys else ""
+    curl = f"curl{key} -F files=@{file} -F model={card.id} {shown.here}/v1/predictions"
+    value = (
+        "record.predictions[0]"
+        if KINDS[card.family].answers != "crystal"
+        else "record.value(), record.unit()"
+    )
+    python = (
+        "from service.client import Client\n\n"
+        f"with Client({json.dumps(shown.here)}) as client:\n"
+        f'    for record in client.predict("{file}", model="{card.id}"):\n'
+        f"        print(record.name, {value})\n"
+    )
+    latest = max(one.version for one in shown.versions)
+    short = f" or {code(card.name)}, its newest version" if card.version == latest else ""
+    names = [
+        code(f"{card.name}@{alias}")
+        for alias, version in sorted(shown.aliases.items())
+        if version == card.version
+    ]
+    also = f" Also: {', '.join(names)}." if names else ""
+    return section(
+        "How to call it",
+        f"<pre>{escape(curl)}</pre><pre>{escape(python)}</pre>",
+        f"<p>Its name in calls is {code(card.id)}{short}.{also} {link('/docs', 'All of the API')}.</p>",
+    )  # fmt: skip
+
+
+def _origin(shown: Shown) -> str:
+    card, record = shown.card, shown.card.training
+    if record is None:
+        return section(
+            "Where it comes from", "<p>Its data and its training are not known.</p>", _network(card)
+        )
+    rows = ", ".join(f"{PARTS.get(part, part)} {count:,}" for part, count in record.rows.items())
+    left = [f"{record.unlabelled:,} without a label" if record.unlabelled else "",
+            f"{record.refused:,} that could not be read" if record.refused else ""]  # fmt: skip
+    seeds = ", ".join(map(str, record.seeds or (() if record.seed is None else (record.seed,))))
+    told = facts(
+        [
+            ("Data", escape(record.dataset)),
+            ("Columns", ", ".join(map(code, record.columns))),
+            ("Licence of the data", escape(record.licence or "")),
+            ("Citation", escape(record.citation or "")),
+            ("Rows", escape(rows)),
+            ("Left out", escape(", ".join(each for each in left if each))),
+            ("Split", escape(record.split or "")),
+            ("Recipe", escape(record.recipe or "")),
+            ("Started from", code(record.start_from) if record.start_from else ""),
+            ("Seeds", seeds),
+            ("Epoch that was kept", "" if record.best_epoch is None else str(record.best_epoch)),
+            ("Took", "" if record.duration_s is None else _duration(record.duration_s)),
+            ("On", escape(record.device or "")),
+            ("With", escape(", ".join(f"{name} {it}" for name, it in record.libraries.items()))),
+            ("Fingerprint of the data", code(record.dataset_sha256) if record.dataset_sha256 else ""),
+        ]
+    )  # fmt: skip
+    missing = [
+        name
+        for name, known in (("citation", record.citation), ("licence", record.licence))
+        if not known
+    ]
+    unknown = f"<p class=soft>Not told: {' and '.join(missing)} of the data.</p>" if missing else ""
+    return section(
+        "Where it comes from",
+        told,
+        unknown,
+        _drawing(shown, "curve"),
+        _settings(card),
+        _network(card),
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _settings(card: Card) -> str:
+    settings = card.training.settings if card.training else {}
+    return _more("All settings of the training", settings)
+
+
+def _network(card: Card) -> str:
+    return _more("The input", card.input.model_dump(mode="json")) + _more(
+        "The network", card.network.model_dump(mode="json")
+    )
+
+
+def _more(title: str, values: dict[str, Any]) -> str:
+    if not values:
+        return ""
+    rows = [(name, code(json.dumps(value, ensure_ascii=False))) for name, value in values.items()]
+    return f"<details><summary>{escape(title)}</summary>{facts(rows)}</details>"
+
+
+def _versions(shown: Shown) -> str:
+    card = shown.card
+    at = f"/v1/models/{card.name}/versions/{card.version}"
+    aliases = {version: alias for alias, version in sorted(shown.aliases.items(), reverse=True)}
+    lines = []
+    for one in shown.versions:
+        named = f" ({code(aliases[one.version])})" if one.version in aliases else ""
+        here = " – this one" if one.version == card.version else ""
+        lines.append(f"{link(f'/models/{one.id}', one.id)}{named}, {one.created_at:%Y-%m-%d}{here}")
+    figures = link(shown.address("figures.json"), "figures as numbers") if shown.figures else ""
+    links = [link(f"{at}/file", "download it (zip)"), link(at, "its card as JSON"), figures]
+    return section(
+        "Versions and files", listed(lines), f"<p>{' · '.join(each for each in links if each)}</p>"
+    )
