@@ -18,7 +18,7 @@ from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
 from models.infer import prepare_process
 from models.networks.crystal import CrystalNetwork
-from models.networks.folded import FoldedNetwork
+from models.networks.together import arranged
 from models.settings.graph import GraphSettings, Ties
 from models.settings.network import NetworkSettings
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 def _forward(ties: Ties, graphs: list[Graph], plain: list[Graph]) -> None:
     reference = PlainNetwork(64, 4, 32).eval()
-    ours = FoldedNetwork(CrystalNetwork(PUBLISHED))
+    ours = arranged([CrystalNetwork(PUBLISHED)], torch.device("cpu"))
     torch.set_flush_denormal(False)
     cache = cached(collate(plain))
 

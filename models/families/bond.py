@@ -1,7 +1,6 @@
 """The bond family: a row of values for each site that the adsorbate may bind to."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.families.family import Network, Values, one_by_one
+from models.families.family import Network, Values
 from models.networks.bond import BondNetwork
-from models.networks.readout import Output
-from models.slabs.collate import SlabBatch
+from models.networks.together import in_double, stacked
 from models.slabs.collate import collate_slabs as collate
 from models.slabs.slab import BONDS, Slab
 from models.training.dataset import Labels
@@ -35,26 +33,7 @@ def build(settings: "BondNetworkSettings") -> BondNetwork:
 
 def ready(networks: Sequence[nn.Module], device: torch.device) -> Network:
     """On a CPU in double precision, in which no answer depends on its company; slabs are small."""
-    return one_by_one([_arranged(each, device) for each in networks])
-
-
-def _arranged(network: nn.Module, device: torch.device) -> Network:
-    network = network.eval().requires_grad_(requires_grad=False)
-    if device.type != "cpu":
-        return network.to(device)
-    network = network.double()
-
-    def in_double(batch: SlabBatch) -> Output:
-        wide = replace(
-            batch,
-            distance=batch.distance.double(),
-            angle=batch.angle.double(),
-            initial=batch.initial.double(),
-        )
-        output: Output = network(wide)
-        return output
-
-    return in_double
+    return in_double(networks) if device.type == "cpu" else stacked(networks, device)
 
 
 def told(sample: Slab, values: Values) -> tuple[float, ...]:

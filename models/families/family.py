@@ -51,21 +51,6 @@ def family(name: str) -> Family:
     return cast("Family", import_module(f"models.families.{name}"))
 
 
-def one_by_one(members: Sequence[Network]) -> Network:
-    """Members that answer one after the other."""
-
-    def together(batch: Any) -> Output:
-        found = [member(batch) for member in members]
-        sites = [each.sites for each in found if each.sites is not None]
-        return Output(
-            torch.stack([each.values for each in found]),
-            torch.stack([each.features for each in found]),
-            torch.stack(sites) if sites else None,
-        )
-
-    return together
-
-
 def sketch(name: str, settings: Any) -> nn.Module:
     """A network of shapes alone: whatever the settings ask for, it takes no memory."""
     with torch.device("meta"):

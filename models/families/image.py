@@ -1,17 +1,18 @@
 """The image family: one row of values a picture."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.families.family import Network, Values, one_by_one
+from models.families.family import Network, Values
 from models.images.collate import collate
 from models.images.picture import Picture
 from models.networks.image import ImageNetwork
+from models.networks.together import pictured
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.network import ImageNetworkSettings
@@ -30,9 +31,8 @@ def build(settings: "ImageNetworkSettings") -> ImageNetwork:
 
 
 def ready(networks: Sequence[nn.Module], device: torch.device) -> Network:
-    """As trained."""
-    members = [each.eval().requires_grad_(requires_grad=False).to(device) for each in networks]
-    return one_by_one(members)
+    """As trained, with one image for all members."""
+    return pictured(cast("Sequence[ImageNetwork]", networks), device)
 
 
 def told(sample: Picture, values: Values) -> tuple[float, ...]:  # noqa: ARG001

@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.families.family import Network, Values, one_by_one
+from models.families.family import Network, Values
 from models.graphs.collate import collate
 from models.graphs.graph import Graph
-from models.networks.folded import arranged
 from models.networks.site import SiteNetwork
+from models.networks.together import arranged
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.network import SiteNetworkSettings
@@ -31,8 +31,8 @@ def build(settings: "SiteNetworkSettings") -> SiteNetwork:
 
 
 def ready(networks: Sequence[nn.Module], device: torch.device) -> Network:
-    """Folded on a CPU."""
-    return one_by_one([arranged(cast("SiteNetwork", each), device) for each in networks])
+    """All members in one pass; folded on a CPU."""
+    return arranged(cast("Sequence[SiteNetwork]", networks), device)
 
 
 def told(sample: Graph, values: Values) -> tuple[float, ...]:  # noqa: ARG001

@@ -32,16 +32,23 @@ class ImageNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """The answers of all pictures of a batch."""
-        image = self.drawing(batch)
+        return self.read(self.image(batch), len(batch.numbers))
+
+    def image(self, batch: Batch) -> Tensor:
+        """What the convolutions read; it depends on no weights."""
+        image: Tensor = self.drawing(batch)
         if self.settings.periodicity == "shifted":
             image = self._shifted(image)
-        image = image.contiguous(memory_format=self._format)
+        return image.contiguous(memory_format=self._format)
+
+    def read(self, image: Tensor, pictures: int) -> Output:
+        """The answers of so many pictures."""
         for convolution in self.convolutions:
             image = F.relu(convolution(self._bordered(image, convolution)))
         if self.settings.periodicity == "circular":
             flat = image.flatten(2).mean(2)
         else:
-            flat = image.reshape(len(batch.numbers), -1)
+            flat = image.reshape(pictures, -1)
         features = F.relu(self.hidden(flat))
         return Output(self.out(features), features)
 

@@ -1,5 +1,6 @@
 """From the sites' vectors to the crystal's answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,23 @@ class Output:
     sites: Tensor | None = None  # (sites, outputs) whose mean over a crystal is its value
 
 
+def side_by_side(members: Sequence[Output]) -> Output:
+    """What several members answer to one batch, the members first."""
+    sites = [each.sites for each in members if each.sites is not None]
+    return Output(
+        torch.stack([each.values for each in members]),
+        torch.stack([each.features for each in members]),
+        torch.stack(sites) if sites else None,
+    )
+
+
 class Readout(nn.Module):
     """Mean of the sites' vectors (S16), or all layers' softmax (S11-S13), then hidden layers."""
 
     def __init__(self, settings: "NetworkSettings") -> None:
         super().__init__()
         width, hidden = settings.width, settings.hidden_width
+        self.width = width
         self.site_layers = layers(width, width, settings.site_layers)
         self.full = settings.readout == "full"
         if self.full:

@@ -20,6 +20,7 @@ class SiteReadout(nn.Module):
         hidden = settings.site_width if settings.site_layers else settings.width
         self.site_layers = layers(settings.width, settings.site_width, settings.site_layers)
         self.out = nn.Linear(hidden, settings.outputs)
+        self.width = settings.width
 
     def forward(self, layers: list[Tensor], batch: Batch) -> Output:
         """The answers of all sites, in their order."""
