@@ -95,6 +95,8 @@ def _shown(cell: Cell, known: Results) -> str:
     value, deviation = found.value(cell.figure), found.deviation(cell.figure)
     if value is None:
         return "not run yet"
+    if cell.is_share:
+        return f"{value:.1%}"
     return _number(value) + (f" ± {_rough(deviation)}" if deviation is not None else "")
 
 

@@ -10,6 +10,7 @@ from benchmarks.papers import classic
 from benchmarks.papers.material import Kitchen, Material
 from benchmarks.papers.run import Run, SizeName
 from benchmarks.papers.sources import Lines
+from benchmarks.papers.trusting import flagged
 from models.families.recipes import Settings, resolved
 from models.training import checkpoints
 from models.training.baselines import baselines
@@ -69,12 +70,12 @@ def _network(material: Material, complete: Settings, seed: int, state: Path) -> 
         "processor_s": used,
         "figures": {name: training.evaluate(rows) for name, rows in parts.items() if len(rows)},
         "baselines": _baselines(material),
-        **_at_the_ends(training, material),
+        **_at_the_ends(training, material, complete),
     }
 
 
-def _at_the_ends(training: Training, material: Material) -> Figures:
-    """Beyond what was seen: what the nearest value that was seen would come to, and how far answers leave the range."""
+def _at_the_ends(training: Training, material: Material, complete: Settings) -> Figures:
+    """Beyond what was seen: what the nearest value that was seen would come to, how far answers go, and how many are flagged."""
     if not len(material.beyond):
         return {}
     labels, parts = material.data.labels, material.parts
@@ -87,16 +88,18 @@ def _at_the_ends(training: Training, material: Material) -> Figures:
         "nearest_seen_mae": float(nearest.mean()),
         "answers": [float(answers.min()), float(answers.max())],
         "seen": [float(seen[0]), float(seen[-1])],
+        "flagged": flagged(material, complete, training),
     }
     return {"beyond": told}
 
 
 def _baselines(material: Material) -> Figures:
     """Of sites and bonds, where the papers have them; on the test rows."""
-    family = material.data.family.__name__.rsplit(".", 1)[-1]  # type: ignore[attr-defined]
-    if family not in ("site", "bond"):
+    if material.family not in ("site", "bond"):
         return {}
-    found = baselines(cast("Source", material), family, material.parts.train, classifies=False)
+    found = baselines(
+        cast("Source", material), material.family, material.parts.train, classifies=False
+    )
     return {name: parts["test"] for name, parts in found.items() if "test" in parts}
 
 

@@ -39,6 +39,8 @@ def _figure(result: Result, figure: str) -> float | None:
     found: float | None
     if figure == "nearest seen":
         found = result.get("beyond", {}).get("nearest_seen_mae")
+    elif figure.startswith("flagged "):
+        found = result.get("beyond", {}).get("flagged", {}).get(figure.removeprefix("flagged "))
     elif figure == "whole range":
         found = _whole(result)
     elif "/" in figure:  # of a baseline

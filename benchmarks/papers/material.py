@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Material:
     """What is learned from, and judged by."""
 
+    family: str
     data: Dataset
     parts: Split
     beyond: Rows  # test rows outside of what is learned from
@@ -58,7 +59,9 @@ class Kitchen:
             np.sort(np.array(labels, float), 1)[:, :BONDS] if source.family == "bond" else None,
         )
         beyond = np.flatnonzero(parts == "beyond")
-        return Material(data, Split.of(parts.tolist()), beyond, len(samples) - len(read))
+        return Material(
+            source.family, data, Split.of(parts.tolist()), beyond, len(samples) - len(read)
+        )
 
     def _sample(self, row: Row, settings: InputSettings, name: str) -> Sample | None:
         key = row.structure.name

@@ -13,6 +13,11 @@ class Cell:
     run: Run
     figure: str = "test.mae"
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is shown in per cent."""
+        return self.figure.startswith("flagged ")
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -163,13 +163,18 @@ def test_what_is_there_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "r.jsonl").read_bytes() == before
 
 
-def test_answers_beyond_what_was_seen_are_told(tmp_path: Path) -> None:
-    study([TINY], "short", tmp_path, tmp_path / "r.jsonl", tmp_path / "state")
+def test_answers_beyond_what_was_seen_are_told_and_flagged(tmp_path: Path) -> None:
+    more = replace(TINY, short=Size(4, 400))
+    study([more], "short", tmp_path, tmp_path / "r.jsonl", tmp_path / "state")
 
     (found,) = results(tmp_path / "r.jsonl")
     assert 1 <= found["beyond"]["seen"][0] < found["beyond"]["seen"][1] <= 2
     assert found["beyond"]["nearest_seen_mae"] == pytest.approx(0.5, abs=0.2)
     assert found["n"]["beyond"] > 0
+    assert found["beyond"]["flagged"]["test"] < 0.2
+    assert found["beyond"]["flagged"]["beyond"] > 0.8
+    known = Results([found | {"size": "full"}])
+    assert known.value(Cell(TINY, "flagged beyond")) == found["beyond"]["flagged"]["beyond"]
 
 
 def test_the_classic_methods_read_pixels(tmp_path: Path) -> None:
