@@ -44,19 +44,19 @@ def main() -> None:
     given = parser.parse_args()
     prepare_process()
     warnings.simplefilter("ignore")
-    texts = _texts(given.data, given.count)
+    texts = texts_of(given.data, given.count)
     model = load(Catalogue([RELEASED]).get("formation-energy")[1], "cpu")
 
     def ours() -> None:
         for start in range(0, len(texts), BATCH):
-            read_ = [_structure(text) for text in texts[start : start + BATCH]]
+            read_ = [structure_of(text) for text in texts[start : start + BATCH]]
             model.answer([samples.featurise(each, model.card.input) for each in read_])
 
-    structures = [_structure(text) for text in texts]
+    structures = [structure_of(text) for text in texts]
     graphs = [samples.featurise(each, model.card.input) for each in structures]
     ours()
     for stage, took in (
-        ("read", seconds(lambda: [_structure(text) for text in texts])),
+        ("read", seconds(lambda: [structure_of(text) for text in texts])),
         (
             "graph",
             seconds(lambda: [samples.featurise(each, model.card.input) for each in structures]),
@@ -76,7 +76,8 @@ def main() -> None:
     print(f"reference stages: {slow * 1e6:,.0f} µs a crystal  ratio {ratio:.0f}  bar ≥ {RATIO_BAR}")
 
 
-def _texts(data: Path, count: int) -> list[bytes]:
+def texts_of(data: Path, count: int) -> list[bytes]:
+    """The set, as CIF, in any order."""
     rows = [
         row.structure
         for name, share in SHARES.items()
@@ -86,7 +87,8 @@ def _texts(data: Path, count: int) -> list[bytes]:
     return [_crystal(rows[at]).to(fmt="cif").encode() for at in order]
 
 
-def _structure(text: bytes) -> Structure:
+def structure_of(text: bytes) -> Structure:
+    """The first structure of a CIF."""
     found = parse(text, "a.cif", None, ReadOptions())[0]
     if isinstance(found, InputError):
         raise found
