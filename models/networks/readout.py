@@ -52,12 +52,15 @@ class Readout(nn.Module):
 
     def forward(self, layers: list[Tensor], batch: Batch) -> Output:
         """The answer from the vectors after each convolution."""
-        pooled = mean(self._sites(layers), batch)
+        sites = self._sites(layers)
+        pooled = mean(sites, batch)
         crystals = pooled if self.full else F.softplus(pooled)
         for at, layer in enumerate(self.hidden):
             crystals = F.softplus(layer(crystals))
             crystals = crystals if at else self.dropout(crystals)
-        return Output(self.out(crystals), pooled)
+        # With nothing but sums after the pooling, the answer is the mean of what the sites would answer.
+        sums = self.full and not self.hidden
+        return Output(self.out(crystals), pooled, self.out(sites) if sums else None)
 
     def _sites(self, layers: list[Tensor]) -> Tensor:
         if not self.full:

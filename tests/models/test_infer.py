@@ -97,13 +97,15 @@ def test_site_contributions_sum_to_the_value(graphs: list[Graph]) -> None:
 
 
 @pytest.mark.parametrize("convolution", ["gated", "shared"])
+@pytest.mark.parametrize("readout", ["linear", "full"])
 def test_contributions_of_an_ensemble_sum_to_the_mean_of_its_members(
-    graphs: list[Graph], convolution: str
+    graphs: list[Graph], convolution: str, readout: str
 ) -> None:
     torch.manual_seed(0)
     settings = NetworkSettings(
-        convolution=convolution, width=32, readout="linear", site_layers=1, outputs=2
-    )  # type: ignore[arg-type]
+        convolution=convolution, width=32, readout=readout, site_layers=1, hidden_layers=0,
+        outputs=2,
+    )  # type: ignore[arg-type]  # fmt: skip
     members = [CrystalNetwork(settings) for _ in range(5)]
     alone = [Resident(card(settings), [each], CPU).answer(graphs[:4]) for each in members]
 
@@ -133,7 +135,14 @@ def test_each_of_several_targets_has_its_own_normaliser(graphs: list[Graph], rea
         np.testing.assert_allclose(sums, wanted, rtol=1e-6)
 
 
-def test_only_a_linear_readout_has_contributions(graphs: list[Graph]) -> None:
+@pytest.mark.parametrize("options", [{"readout": "mean", "hidden_layers": 0}, {"readout": "full"}])
+def test_where_more_than_sums_follows_the_sites_there_are_no_contributions(
+    graphs: list[Graph], options: dict[str, object]
+) -> None:
+    assert resident(**options).answer(graphs[:1], sites=True)[0].contributions is None
+
+
+def test_a_mean_readout_has_features_and_no_contributions(graphs: list[Graph]) -> None:
     answer = resident(readout="mean").answer(graphs[:1], sites=True, features=True)[0]
 
     assert answer.contributions is None
