@@ -24,7 +24,7 @@ class Answers:
         """Where the answers of this model lie."""
         # The weights' hash as well: another state folder may have another model of this name.
         # Workers of an earlier version, with another layout, keep theirs elsewhere.
-        files = f"{card.weights_sha256[:12]}.{(getattr(card, 'guide_sha256', None) or '')[:12]}"
+        files = f"{card.weights_sha256[:12]}.{(card.guide_sha256 or '')[:12]}"
         return checked_name(f"{card.id}:{files}:{self.precision}:{LAYOUT}")
 
     def keep(self, card: Card, answers: Mapping[str, bytes]) -> None:

@@ -85,8 +85,7 @@ def teller(card: Card, asked: Asked) -> Teller:
     """Prepared for all structures of a call."""
     columns, notes = [], []
     for place, target in enumerate(card.targets):
-        told = getattr(card, "intervals", None)
-        intervals = None if told is None else told[place]
+        intervals = None if card.intervals is None else card.intervals[place]
         factor = None if intervals is None else intervals.factor(asked.level)
         if intervals is not None and factor is None:
             notes.append(
