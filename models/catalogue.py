@@ -20,6 +20,8 @@ from models.properties import NAME
 RELEASED = Path(__file__).parent / "released"
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
+GUIDE = "guide.safetensors"  # how far to trust it, where that is known
+FIGURES = "figures.json"  # how good it was found to be, where that is known
 ALIASES = "aliases.json"
 LATEST = "latest"
 ALIAS = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
@@ -191,8 +193,9 @@ def exported(folder: Path) -> bytes:
     """The model in this folder as a zip, the same bytes every time."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for name in (CARD, WEIGHTS):
-            archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes())
+        for name in (CARD, WEIGHTS, GUIDE, FIGURES):  # drawings are made anew where it arrives
+            if name in (CARD, WEIGHTS) or (folder / name).is_file():
+                archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes())
     return content.getvalue()
 
 

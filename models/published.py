@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from models.card import Card, Target, TrainingRecord
-from models.catalogue import card_bytes, check_name
+from models.catalogue import GUIDE, card_bytes, check_name
 from models.checkpoint import save_model
 from models.errors import BadCheckpoint, InputError, WrongUnit
-from models.exported import is_exported, open_exported
+from models.exported import Exported, is_exported, open_exported
+from models.figures.drawing import write as draw
 from models.graphs.elements import table_sha256
 from models.networks.crystal import CrystalNetwork
 from models.networks.released import Layout, checked, layout_of, renamed
@@ -88,8 +89,7 @@ def import_model(path: Path, folder: Path, wishes: Wishes) -> Card:
     """
     check_name(wishes.name)
     if is_exported(path):
-        card, networks = open_exported(path)
-        return save_model(folder, _renamed(card, wishes), networks)
+        return _taken_over(open_exported(path), folder, wishes)
     checkpoint = read_checkpoint(path)
     layout = layout_of(checkpoint.state)
     state = renamed(checked(checkpoint.state, layout), layout)
@@ -98,6 +98,16 @@ def import_model(path: Path, folder: Path, wishes: Wishes) -> Card:
     network = CrystalNetwork(card.network)
     network.load_state_dict(state, strict=False)
     return save_model(folder, card, [network])
+
+
+def _taken_over(model: Exported, folder: Path, wishes: Wishes) -> Card:
+    card = _renamed(model.card, wishes)
+    folder.mkdir(parents=True, exist_ok=True)
+    if model.guide is not None:
+        (folder / GUIDE).write_bytes(model.guide)
+    if model.figures is not None:
+        card = draw(folder, card, model.figures)
+    return save_model(folder, card, model.networks)
 
 
 def _renamed(card: Card, wishes: Wishes) -> Card:

@@ -26,6 +26,8 @@ STYLE = (
     "td,th{text-align:left;padding:.25rem 1rem .25rem 0;vertical-align:top}th{font-weight:600}"
     "thead th{border-bottom:1px solid var(--line);white-space:nowrap}.n{text-align:right;font-variant-numeric:tabular-nums}"
     ".soft{color:var(--soft)}.ours td,.ours th{font-weight:600}.good{color:var(--good)}"
+    ".facts td{overflow-wrap:anywhere}.facts th{min-width:7rem}"
+    ".table{overflow-x:auto}.table img{min-width:44rem}"
     "figure{margin:1rem 0}figure img{max-width:100%;height:auto;border:1px solid var(--line);border-radius:.4rem}"
     ".pair{display:flex;flex-wrap:wrap;gap:1rem}.pair figure{margin:0;flex:1 1 20rem}"
     "summary{cursor:pointer}ul{padding-left:1.2rem}"
@@ -69,7 +71,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
         for name, value in rows
         if value
     )
-    return f'<div class="wide"><table>{found}</table></div>' if found else ""
+    return f'<table class="facts">{found}</table>' if found else ""
 
 
 def table(

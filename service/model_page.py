@@ -38,6 +38,7 @@ WORDS = {
     "b-site": "Mean of the sites' values by element on the B site of perovskites",
     "curve": "Loss over the epochs of the training",
 }
+TABLES = ("errors", "elements", "a-site", "b-site")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,8 @@ def _drawing(shown: Shown, kind: str, target: int = 0) -> str:
     if len(shown.card.targets) > 1 and kind != "curve":
         what = f"{what}: {shown.card.targets[target].property}"
     image = f'<img src="{address}" alt="{escape(what)}" loading="lazy">'
-    return f'<figure><a href="{address}">{image}</a></figure>'
+    kind = ' class="table"' if kind in TABLES else ""
+    return f'<figure{kind}><a href="{address}">{image}</a></figure>'
 
 
 def _each(shown: Shown, *kinds: str) -> str:
@@ -231,6 +233,11 @@ def _trust(shown: Shown) -> str:
         if rows
         else ""
     )
+    if card.reliability is not None:
+        known += facts([
+            ("Expected calibration error", number(card.reliability.error)),
+            ("Brier score", number(card.reliability.brier)),
+        ])  # fmt: skip
     plots = _each(shown, "calibration", "width") if shown.figures else ""
     if not known and not plots and not card.classifies:
         return section("How far to trust an answer", "<p>Its answers have no intervals.</p>")

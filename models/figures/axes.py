@@ -33,7 +33,7 @@ class Axis:
 
     def ticks(self) -> list[float]:
         """Round values within."""
-        if self.logarithmic:
+        if self.logarithmic and self.high > 8 * self.low:
             return decades(self.low, self.high)
         return round_ticks(self.low, self.high)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.catalogue import FIGURES
 from models.figures import periodic, plots
 from models.figures.axes import number
 from models.figures.plots import Shown
@@ -13,7 +14,6 @@ from models.figures.told import Elements, ElementTable, Figures, TargetFigures, 
 if TYPE_CHECKING:
     from models.card import Card
 
-FIGURES = "figures.json"
 KINDS = ("parity", "roc", "ranks", "calibration", "width", "errors", "elements", "a-site", "b-site", "curve")  # fmt: skip
 FEWEST_ELEMENTS = 3  # fewer make no table
 
@@ -27,7 +27,8 @@ def drawn(card: "Card", figures: Figures) -> dict[str, str]:
     """The text of each drawing that these figures allow."""
     found = {}
     for at, (target, one) in enumerate(zip(card.targets, figures.targets, strict=True)):
-        shown = Shown(target.property, target.unit, figures.part, card.name)
+        lines = {"site": "sites", "bond": "bonds"}.get(card.family, "")
+        shown = Shown(target.property, target.unit, figures.part, card.name, lines)
         for kind, text in _of_target(card, shown, one):
             found[file_of(kind, at)] = text
         if figures.elements is not None:
@@ -70,15 +71,15 @@ def _of_target(card: "Card", shown: Shown, one: TargetFigures) -> Iterator[tuple
 
 def _errors(card: "Card", shown: Shown, one: TargetFigures) -> str:
     cells = {each.element: (each.mae, each.n) for each in one.by_element}
-    which = "sites of the element" if card.family == "site" else "structures that hold the element"
+    which = "by element" if card.family == "site" else "of structures that hold the element"
     worst = sorted(one.by_element, key=lambda each: -each.mae)[:5]
     return periodic.table(
         f"{shown.what}: mean absolute error by element",
-        f"Of the {shown.rows}, the {which}. The largest errors: "
+        f"{shown.rows.capitalize()}, {which}. The largest errors: "
         + ", ".join(f"{each.element} {number(each.mae)} (n = {each.n:,})" for each in worst) + ".",
         cells,
         diverging=False,
-        lines=(f"{shown.rows}, {which}{shown.measure}",),
+        lines=(f"{shown.rows} {which}{shown.measure}",),
     )  # fmt: skip
 
 

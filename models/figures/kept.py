@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models.card import Card
+from models.catalogue import FIGURES
 from models.errors import DamagedModel
-from models.figures.drawing import FIGURES
 from models.figures.told import FIGURES_BYTES, Figures
 
 

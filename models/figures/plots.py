@@ -22,6 +22,7 @@ class Shown:
     unit: str
     part: str
     model: str
+    lines: str = ""  # what is judged, where a row has several
 
     @property
     def measure(self) -> str:
@@ -31,7 +32,8 @@ class Shown:
     @property
     def rows(self) -> str:
         """By which it was judged."""
-        return {"test": "test rows", "val": "validation rows", "train": "training rows"}[self.part]
+        rows = {"test": "test rows", "val": "validation rows", "train": "training rows"}[self.part]
+        return f"{self.lines} of the {rows}" if self.lines else rows
 
 
 def parity(shown: Shown, figures: TargetFigures) -> str:

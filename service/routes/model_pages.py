@@ -13,10 +13,9 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi import Path as InPath
 
 from models.card import Card
-from models.catalogue import RELEASED
+from models.catalogue import FIGURES, RELEASED
 from models.errors import DamagedModel
 from models.figures import kept
-from models.figures.drawing import FIGURES
 from service.dependencies import TheHouse, TheMeeting
 from service.house import House
 from service.html import STILL, link, page, section, table
@@ -206,8 +205,18 @@ def index(cards: list[Card], hidden: int) -> str:
 
 def rows(some: list[tuple[Card, int]]) -> str:
     """The models of a property."""
-    heads = ("model", "learned from", "unit", "n", "judged by", "error", "simple")
-    return table(heads, [row(card, at) for card, at in some], numeric=2)
+    heads = (
+        "model",
+        "learned from",
+        "by",
+        "in",
+        "training rows",
+        "its error",
+        "best simple method",
+    )
+    if all(card.classifies for card, _ in some):
+        heads = (*heads[:5], "its figure", heads[-1])
+    return table(heads, [row(card, at) for card, at in some], numeric=3)
 
 
 def row(card: Card, at: int) -> list[str]:
@@ -223,9 +232,9 @@ def row(card: Card, at: int) -> list[str]:
     return [
         f"{link(f'/models/{card.name}', card.name)}{several}",
         escape(record.dataset if record else "not known"),
+        f"{PARTS[part]} rows" if part else "–",
         escape(unit),
         f"{record.rows['train']:,}" if record and "train" in record.rows else "–",
-        f"{PARTS[part]} rows" if part else "–",
         "–" if ours is None else number(ours),
         "–" if best is None else number(best),
     ]
