@@ -3,7 +3,7 @@
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import DamagedModel, ModelError, OutOfMemory
-from models.families.family import Network, family
+from models.families.family import Batch, Network, family
 from models.memory import exhausted
 from models.networks.readout import Output
 from models.samples import Sample
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.card import Card
+    from models.trust.guide import Guide
+    from models.trust.trust import Trust
 
 KEPT_BYTES = 1 << 28
 CPU_EDGES = 8_000  # of one pass: what stays in the cache is several times quicker
@@ -37,6 +39,7 @@ class Answer:
     # The pooled vector, before any layer after the pooling; those of the members one after the other.
     features: list[float] | None = None
     contributions: list[list[float]] | None = None  # [site][target]; the sites' sum is the value
+    trust: "Trust | None" = None  # none where the model has no guide
     error: ModelError | None = None  # no values then
 
 
@@ -68,9 +71,20 @@ def choose_device(wanted: str) -> torch.device:
 def load(folder: Path, device: str = "auto", precision: str = "float32") -> "Resident":
     """The model in this folder, ready to answer. Raises: DamagedModel."""
     from models.checkpoint import load_networks
+    from models.trust.guide import Guide
 
     card, networks = load_networks(folder)
-    return Resident(card, networks, choose_device(device), precision)
+    guide = Guide.load(folder, card)
+    return Resident(card, networks, choose_device(device), precision, guide=guide)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is wanted beside the values."""
+
+    features: bool
+    sites: bool
+    neighbours: bool
 
 
 class Resident:
@@ -82,8 +96,11 @@ class Resident:
         networks: Sequence[nn.Module],
         device: torch.device,
         precision: str = "float32",
+        *,
+        guide: "Guide | None" = None,
     ) -> None:
         self.card = card
+        self._guide = guide
         self.device = device
         self._half = precision == "bfloat16" and device.type == "cuda"
         self._family = family(card.family)
@@ -95,18 +112,19 @@ class Resident:
         *,
         features: bool = False,
         sites: bool = False,
+        neighbours: bool = False,
         batch_edges: int = 200_000,
     ) -> list[Answer]:
         """One answer a graph. One that alone does not fit into memory has OutOfMemory as its error."""
         limit = min(batch_edges, CPU_EDGES) if self.device.type == "cpu" else batch_edges
         answers: list[Answer] = []
         for some in cut(graphs, limit):
-            answers += self._halving(some, features, sites)
+            answers += self._halving(some, Asked(features, sites, neighbours))
         return answers
 
-    def _halving(self, graphs: Sequence[Sample], features: bool, sites: bool) -> list[Answer]:
+    def _halving(self, graphs: Sequence[Sample], asked: "Asked") -> list[Answer]:
         try:
-            return self._together(graphs, features, sites)
+            return self._together(graphs, asked)
         except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not exhausted(error):
                 raise
@@ -116,23 +134,25 @@ class Resident:
             return [Answer((), error=_too_large(graphs[0], self.device))]
         middle = len(graphs) // 2
         return [
-            *self._halving(graphs[:middle], features, sites),
-            *self._halving(graphs[middle:], features, sites),
+            *self._halving(graphs[:middle], asked),
+            *self._halving(graphs[middle:], asked),
         ]
 
-    def _together(self, graphs: Sequence[Sample], features: bool, sites: bool) -> list[Answer]:
+    def _together(self, graphs: Sequence[Sample], asked: "Asked") -> list[Answer]:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self._half):
-            output = self._network(self._family.collate(graphs).to(self.device))
+            batch = self._family.collate(graphs)
+            output = self._network(batch.to(self.device))
             each = self._denormalised(output)
-            pooled = output.features.float().cpu().transpose(0, 1).flatten(1) if features else None
+            vectors = output.features.float().cpu()
+            pooled = vectors.transpose(0, 1).flatten(1) if asked.features else None
             # A probability is no sum over sites: classifiers have no contributions.
-            told = output.sites if sites and not self._classifies else None
+            told = output.sites if asked.sites and not self._classifies else None
             scalars = None if told is None else _numbers(told.mean(0))
         values = each.mean(0)
         deviations = each.std(0, ddof=1) if len(each) > 1 else None
         starts = np.cumsum([0, *(graph.n_sites for graph in graphs)])
         rows = np.cumsum([0, *self._family.sizes(graphs)])
-        return [
+        found = [
             self._one(
                 graphs[at],
                 values[rows[at] : rows[at + 1]],
@@ -142,6 +162,31 @@ class Resident:
             )
             for at in range(len(graphs))
         ]
+        return self._judged(graphs, found, vectors[0], batch, asked)
+
+    def _judged(
+        self,
+        graphs: Sequence[Sample],
+        found: list[Answer],
+        vectors: torch.Tensor,
+        batch: Batch,
+        asked: "Asked",
+    ) -> list[Answer]:
+        """The same, with how far to trust each."""
+        good = [at for at, answer in enumerate(found) if answer.error is None]
+        if self._guide is None or not good:
+            return found
+        trust = self._guide.judge(
+            [graphs[at] for at in good],
+            vectors[good],
+            [found[at].values for at in good],
+            [found[at].std for at in good],
+            neighbours=asked.neighbours,
+            batch=batch if len(good) == len(found) else None,
+        )
+        for at, each in zip(good, trust, strict=True):
+            found[at] = replace(found[at], trust=each)
+        return found
 
     def _one(
         self,

@@ -35,7 +35,10 @@ from models.training.record import Ended, Metrics, Outcome
 from models.training.reports import Reports, put
 from models.training.source import Source, read
 from models.training.split import Split
+from models.trust.files import save as save_guide
+from models.trust.fitting import Fitted, fitted
 
+DRAWN_LEVELS = tuple(step / 20 for step in range(1, 20))
 CHECKPOINT_S = 2.0  # between two checkpoints: what is lost meanwhile is quickly computed again
 
 
@@ -94,9 +97,16 @@ def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lamb
     if kept:
         took = time.perf_counter() - start
         outcome = _outcome(work, source, simple, ended, kept, duration_s=took)
-        card = _pictured(work, source, outcome, kept)
+        card = outcome.card()
+        # One who cancels will not wait.
+        trust = None if outcome.stopped else _trusted(work, source, card, kept)
+        if trust is not None:
+            guide = {"guide_sha256": save_guide(work.folder / "model", trust.guide)}
+            card = card.model_copy(update=trust.told() | guide)
+        card = _pictured(work, source, outcome, kept, card=card, trust=trust)
         save_model(work.folder / "model", card, [each.average for each in kept])
-        put(work.folder / "result.json", outcome.result())
+        told = {} if trust is None else {"trust": trust.result()}
+        put(work.folder / "result.json", outcome.result() | told)
     if processes.count > 1:
         distributed.destroy_process_group()
 
@@ -231,17 +241,41 @@ def _outcome(
     )  # fmt: skip
 
 
-def _pictured(work: Work, source: Source, outcome: Outcome, kept: list[Training]) -> Card:
+def _trusted(work: Work, source: Source, card: Card, kept: list[Training]) -> Fitted | None:
+    """How far the model can be trusted."""
+    stored, rows = source.stored, source.rows.tolist()
+    names, formulas = stored.names, stored.formulas
+    return fitted(
+        card.model_copy(update={"members": len(kept)}),
+        [each.average for each in kept],
+        source.data,
+        kept[0].parts,
+        work.device,
+        names=[names[row] for row in rows],
+        formulas=[formulas[row] for row in rows],
+    )
+
+
+def _pictured(
+    work: Work,
+    source: Source,
+    outcome: Outcome,
+    kept: list[Training],
+    *,
+    card: Card,
+    trust: Fitted | None,
+) -> Card:
     """The card, its figures drawn beside it."""
-    card, parts = outcome.card(), kept[0].parts
+    parts = kept[0].parts
     networks, sites = [each.average for each in kept], None
     if not outcome.stopped:  # one who cancels will not wait
         sites = told_of_sites(card, networks, work.device, source, parts.train)
     rows = getattr(parts, outcome.judge)
     answers = _answers(kept, rows)
+    widths = None if trust is None else trust.half_widths(outcome.judge, DRAWN_LEVELS)
     return pictured(
         work.folder / "model", card, source,
-        part=outcome.judge, rows=rows, answers=answers, sites=sites,
+        part=outcome.judge, rows=rows, answers=answers, half_widths=widths, sites=sites,
     )  # fmt: skip
 
 

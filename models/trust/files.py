@@ -8,24 +8,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.catalogue import GUIDE
 from models.errors import DamagedModel
-from models.trust import gauge
+from models.trust import gauge, lines
 from models.trust.calibration import Difficulty
 from models.trust.domain import MEMORY, Known, Limits
 from models.trust.geometry import KINDS
 from models.trust.guide import Guide, Seen
+from models.trust.levels import Levels
 from models.trust.ranks import STEPS
 from models.trust.space import AXES, Space
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.card import Card
 
-GUIDE = "guide.safetensors"
 LARGEST = 4_000_000  # bytes
 STRUCTURES = 20_000  # kept, of a larger data set
-WIDEST = 16_384  # of a network's vectors
 TERMS = ("apart", "uneven", "between", "features", "stretch", "shake")
-COLUMNS = 7  # `lines.columns`, and the kinds' errors
+COLUMNS = lines.COLUMNS + 1  # and the kinds' errors
 
 Arrays = dict[str, NDArray[Any]]
 Array = NDArray[Any]
@@ -41,7 +41,6 @@ def arrays(guide: Guide) -> Arrays:
         "seen.names": _text(seen.names),
         "seen.formulas": _text(seen.formulas),
         "seen.labels": seen.labels.astype(np.float32),
-        "seen.errors": seen.errors.astype(np.float32),
         "known.rows": np.array([known.rows], np.int64),
         "known.elements": known.elements.astype(np.int64),
         "known.sites": known.sites.astype(np.int64),
@@ -51,6 +50,8 @@ def arrays(guide: Guide) -> Arrays:
         "known.shortest": known.shortest.astype(np.float32),
         "limits.whole": np.array([guide.limits.whole]),
         "rest": guide.rest,
+        "levels.centre": guide.levels.centre.astype(np.float32),
+        "levels.weights": guide.levels.weights.astype(np.float32),
     }
     found |= {f"limits.{name}": values for name, values in guide.limits.terms.items()}
     found |= {f"gauge.{name}": value.numpy() for name, value in (guide.gauge or {}).items()}
@@ -134,7 +135,8 @@ class _Reading:
     def guide(self, card: "Card") -> Guide:
         """All of it."""
         targets = len(card.targets)
-        space = self._space()
+        wide = getattr(card.network, "hidden_width" if card.family == "image" else "width")
+        space = self._space(wide)
         labelled = targets if card.family in ("crystal", "image") else 0
         count = len(space.kept)
         with np.errstate(all="ignore"):
@@ -142,7 +144,6 @@ class _Reading:
                 self._words("seen.names", count),
                 self._words("seen.formulas", count),
                 self.take("seen.labels", count, labelled),
-                self.take("seen.errors", count, labelled, low=0),
             )
         found = Guide(
             card.family,
@@ -154,6 +155,7 @@ class _Reading:
             self._limits(),
             self._gauge(),
             self.take("rest", 2, low=-10, high=10),
+            self._levels(targets, KINDS + space.turn.shape[1]),
             self._difficulties(targets),
         )
         if (found.gauge is not None) != ("stretch" in found.limits.terms):
@@ -162,10 +164,8 @@ class _Reading:
             raise _Unfit(f"{min(self._left)!r:.60} belongs to no guide")
         return found
 
-    def _space(self) -> Space:
-        mean = self.take("space.mean", -1)
-        if not 1 <= len(mean) <= WIDEST:
-            raise _Unfit(f"vectors of {len(mean)} numbers")
+    def _space(self, width: int) -> Space:
+        mean = self.take("space.mean", width)
         turn = self.take("space.turn", len(mean), -1)
         if not 1 <= turn.shape[1] <= AXES:
             raise _Unfit(f"a space of {turn.shape[1]} axes")
@@ -205,6 +205,12 @@ class _Reading:
             )
             for name, value in wanted.items()
         }
+
+    def _levels(self, targets: int, inputs: int) -> Levels:
+        return Levels(
+            self.take("levels.centre", inputs, low=-1e6, high=1e6),
+            self.take("levels.weights", targets, inputs, low=-1e3, high=1e3),
+        )
 
     def _difficulties(self, targets: int) -> tuple[Difficulty, ...]:
         if "difficulty.constant" not in self._left:

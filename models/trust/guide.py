@@ -13,6 +13,7 @@ from models.trust import gauge
 from models.trust.calibration import Difficulty
 from models.trust.domain import Known, Limits, Terms, Words
 from models.trust.geometry import Floats, Geometry, Integers, geometry
+from models.trust.levels import Levels
 from models.trust.lines import Around, Lines, columns, lines
 from models.trust.ranks import strangeness
 from models.trust.space import AROUND, Space
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 
 CALLED = {"crystal": "crystals", "site": "crystals", "bond": "slabs", "image": "images"}
 NEIGHBOURS = 5  # that are told
+FARTHEST = 1e6
+CHUNK = 256  # structures in a batch of the gauge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +35,21 @@ class Seen:
     names: Sequence[str]
     formulas: Sequence[str]
     labels: Floats  # (structures, targets) NaN for none; of sites and bonds no columns
-    errors: Floats  # (structures, targets) of the networks, which have learned from them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """Structures as a guide sees them."""
+
+    samples: Sequence[Any]
+    places: Tensor  # (structures, axes)
+    geometry: Geometry
+    distance: Floats  # (structures, neighbours) to the nearest that were learned from
+    which: Integers  # (structures, neighbours)
+    terms: Terms
+
+    def __len__(self) -> int:
+        return len(self.samples)
 
 
 @dataclass(eq=False)
@@ -40,7 +57,7 @@ class Guide:
     """For one thread, as the network is."""
 
     family: str
-    mean: Floats  # (targets,)
+    mean: Floats  # (targets,) of the labels learned from
     std: Floats  # (targets,)
     space: Space
     seen: Seen
@@ -48,6 +65,7 @@ class Guide:
     limits: Limits
     gauge: gauge.State | None
     rest: Floats  # (2,) what the gauge says of structures at rest
+    levels: Levels
     difficulties: tuple[Difficulty, ...] = ()  # one a target, or none at all
 
     def judge(
@@ -61,23 +79,35 @@ class Guide:
         batch: Any = None,
     ) -> list[Trust]:
         """Of answers and the first member's vectors; `batch` are the samples collated, if they are already."""
-        places = self.space.places(features)
-        distance, which = self.space.nearest(places, AROUND)
-        look = geometry(samples)
-        terms = self.terms(look, distance, self.strain(samples, batch))
-        scaled = self.limits.scaled(terms)
-        hard = self.known.hard(look, pictures=self.family == "image")
-        score = np.maximum(self.limits.score(scaled), hard)
-        words = Words(self.known, self.limits, look, terms, scaled, CALLED[self.family])
-        near = self._near(places) if neighbours else [None] * len(samples)
-        parts = self._difficulties(
-            lines(self.family, samples, values, stds, len(self.mean)),
-            self.around(distance, which, terms),
+        seen = self.look(samples, features, batch)
+        scaled, score = self.scores(seen)
+        words = Words(
+            self.known, self.limits, seen.geometry, seen.terms, scaled, CALLED[self.family]
         )
+        near = self._near(seen.places) if neighbours else [None] * len(samples)
+        parts: list[tuple[float, ...]] = [()] * len(samples)
+        if self.difficulties:
+            of = lines(self.family, samples, values, stds, len(self.mean))
+            parts = _split(self.difficulty(of, self.table(of, seen)), of.ends)
         return [
             Trust(parts[at], float(score[at]), words.of(at) if score[at] > 1 else (), near[at])
             for at in range(len(samples))
         ]
+
+    def look(self, samples: Sequence[Any], features: Tensor, batch: Any = None) -> Looked:
+        """All that is needed to judge them."""
+        places = self.space.places(features)
+        distance, which = self.space.nearest(places, AROUND)
+        look = geometry(samples)
+        terms = self.terms(look, distance, self.strain(samples, batch))
+        return Looked(samples, places, look, distance, which, terms)
+
+    def scores(self, seen: Looked) -> tuple[Terms, Floats]:
+        """In how far they are outside, term by term and altogether."""
+        scaled = self.limits.scaled(seen.terms)
+        hard = self.known.hard(seen.geometry, pictures=self.family == "image")
+        total = np.maximum(self.limits.score(scaled), hard)
+        return scaled, np.nan_to_num(total, nan=FARTHEST).clip(0, FARTHEST)
 
     def terms(self, look: Geometry, distance: Floats, strain: Floats | None) -> Terms:
         """How far structures are from the training structures, in several ways."""
@@ -92,43 +122,50 @@ class Guide:
         """Stretch (a logarithm) and shake (Å) of each, beyond what is usual.  # (structures, 2)"""
         if self.gauge is None:
             return None
-        if batch is None:
-            batch = gauge.collated(samples)
+        if batch is not None:
+            return self._strain(batch)
+        parts = [samples[at : at + CHUNK] for at in range(0, len(samples), CHUNK)]
+        return np.concatenate([self._strain(gauge.collated(some)) for some in parts])
+
+    def _strain(self, batch: Any) -> Floats:
         with torch.inference_mode():
             return np.asarray(self._gauge(batch).double().numpy() - self.rest)
 
-    def around(self, distance: Floats, which: Integers, terms: Terms) -> Around:
-        """What is known of the places of structures."""
-        count, targets = len(distance), len(self.mean)
-        spread = error = np.zeros((count, targets))
-        if self.seen.labels.shape[1]:
-            with np.errstate(all="ignore"):
-                known = np.isfinite(self.seen.labels[which])
-                spread = _deviation(self.seen.labels[which], known)
-                error = _mean(self.seen.errors[which], known)
-        unit = self.limits.end("features") if "features" in self.limits.terms else 1.0
-        stretch = np.zeros(count)
-        if "stretch" in self.limits.terms:
-            stretch = np.minimum(2.0, strangeness(terms["stretch"], self.limits.terms["stretch"]))
-        return Around(distance.mean(1) / unit, spread, error, stretch)
+    def table(self, of: Lines, seen: Looked) -> Floats:
+        """What the difficulty of each line follows from."""
+        places = seen.places.double().numpy()
+        level = self.levels.of(self.family, seen.samples, of, places)
+        return columns(of, self._around(seen), level, self.std)
 
-    def difficulty(self, of: Lines, around: Around) -> Floats:
+    def difficulty(self, of: Lines, table: Floats) -> Floats:
         """Of each line."""
-        found, table = np.empty(len(of.owner)), columns(of, around, self.mean, self.std)
+        found = np.empty(len(of.owner))
         for target, each in enumerate(self.difficulties):
             mine = of.target == target
             found[mine] = each.of(table[mine], of.kind[mine])
         return found
 
-    def _difficulties(self, of: Lines, around: Around) -> list[tuple[float, ...]]:
-        ends = of.ends.tolist()
-        if not self.difficulties:
-            return [()] * len(ends)
-        found = self.difficulty(of, around).tolist()
-        return [tuple(found[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    def _around(self, seen: Looked) -> Around:
+        count, targets = len(seen), len(self.mean)
+        middle, spread = np.full((count, targets), np.nan), np.zeros((count, targets))
+        if self.seen.labels.shape[1]:
+            middle, spread = _mean_and_deviation(self.seen.labels[seen.which])
+        stretch = np.zeros(count)
+        if "stretch" in self.limits.terms:
+            told = strangeness(seen.terms["stretch"], self.limits.terms["stretch"])
+            stretch = np.minimum(2.0, told)
+        look = seen.geometry
+        rarest = look.least(self.known.elements[look.numbers].astype(float))
+        distance = seen.distance.mean(1) / self._unit
+        return Around(distance, middle, spread, -np.log1p(rarest), stretch)
+
+    @property
+    def _unit(self) -> float:
+        """The distance at which the domain ends."""
+        return self.limits.end("features") if "features" in self.limits.terms else 1.0
 
     def _near(self, places: Tensor) -> list[tuple[Near, ...]]:
-        unit = self.limits.end("features") if "features" in self.limits.terms else 1.0
+        unit = self._unit
         distance, which = self.space.nearest(places, NEIGHBOURS, all_of_them=True)
         return [
             tuple(self._one(row, apart / unit) for row, apart in zip(rows, apart_of, strict=True))
@@ -153,11 +190,16 @@ class Guide:
         return load(folder, card)
 
 
-def _mean(values: Floats, known: Any) -> Floats:
-    """Over the neighbours, of those with a label.  # (n, targets)"""
-    return np.asarray(np.where(known, values, 0).sum(1) / np.maximum(1, known.sum(1)))
+def _mean_and_deviation(labels: Floats) -> tuple[Floats, Floats]:
+    """Over neighbours, of those with a label.  # labels: (n, neighbours, targets)"""
+    known = np.isfinite(labels)
+    count = known.sum(1)
+    mean = np.where(known, labels, 0).sum(1) / np.maximum(1, count)
+    apart = np.where(known, labels - mean[:, None], 0)
+    deviation = np.sqrt((apart**2).sum(1) / np.maximum(1, count))
+    return np.where(count > 0, mean, np.nan), deviation
 
 
-def _deviation(values: Floats, known: Any) -> Floats:
-    apart = np.where(known, values - _mean(values, known)[:, None], 0)
-    return np.sqrt(_mean(apart**2, known))
+def _split(values: Floats, ends: Integers) -> list[tuple[float, ...]]:
+    found, last = values.tolist(), ends.tolist()
+    return [tuple(found[start:end]) for start, end in zip([0, *last[:-1]], last, strict=True)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+COLUMNS = 7
 FLOOR = 0.02  # of a target's deviation: less than that is nothing
 NEAR = 0.02  # as much in units of the domain
 
@@ -67,22 +68,28 @@ class Around:
     """What is known of the place of each structure among those learned from."""
 
     distance: Floats  # (structures,) to the nearest, 1 where the domain ends
-    spread: Floats  # (structures, targets) deviation of the labels there
-    error: Floats  # (structures, targets) the networks' error there
+    middle: Floats  # (structures, targets) mean of the labels there; NaN where there are none
+    spread: Floats  # (structures, targets) and their deviation
+    rare: Floats  # (structures,) how few structures hold its rarest element, a logarithm
     stretch: Floats  # (structures,) as the gauge has it
 
 
-def columns(of: Lines, around: Around, mean: Floats, std: Floats) -> Floats:
-    """What an answer's difficulty follows from.  # (lines, columns)"""
+def columns(of: Lines, around: Around, level: Floats, std: Floats) -> Floats:
+    """What an answer's difficulty follows from; `level` is what its kind would lead one to expect.
+
+    # (lines, columns)
+    """
     whose, target = of.owner, of.target
     scale = std[target]
+    beside = np.abs(of.value - around.middle[whose, target]) / scale
     return np.column_stack(
         [
             np.log(of.std / scale + FLOOR),
             np.log(around.distance + NEAR)[whose],
+            level,
+            np.log(np.nan_to_num(beside) + FLOOR),
             np.log(around.spread[whose, target] / scale + FLOOR),
-            np.log(around.error[whose, target] / scale + FLOOR / 4),
-            np.abs(of.value - mean[target]) / scale,
+            around.rare[whose],
             around.stretch[whose],
         ]
     )
