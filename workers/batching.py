@@ -84,8 +84,8 @@ def answers(network: Network, work: Work, batch_edges: int) -> list[Found]:
             [unpack(packed) for packed in work.graphs],
             features=work.features,
             sites=work.sites,
+            neighbours=work.neighbours,
             batch_edges=batch_edges,
-            **({"neighbours": True} if work.neighbours else {}),
         )
         return [_found(one) for one in results]
     except Exception as error:
@@ -109,17 +109,10 @@ def _found(one: Answered) -> Found:
     if one.error is not None:
         log.error("a graph has no answer: %s", one.error)
         return Found(error=one.error.as_dict())
-    trust = getattr(one, "trust", None)
+    std, trust = tuple(one.std or ()), one.trust
     if trust is None:
-        said = Said(tuple(one.values), tuple(getattr(one, "std", None) or ()))
-        return Found(said, one.features, one.contributions)
-    said = Said(
-        tuple(one.values),
-        tuple(getattr(one, "std", None) or ()),
-        trust.difficulty,
-        trust.score,
-        trust.reasons,
-    )
+        return Found(Said(tuple(one.values), std), one.features, one.contributions)
+    said = Said(tuple(one.values), std, trust.difficulty, trust.score, trust.reasons)
     return Found(said, one.features, one.contributions, nearest=trust.nearest)
 
 
