@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.figures.perovskites import OTHER, A, B, are_perovskites, roles
 from models.figures.rounding import rounded
-from models.figures.told import LARGEST, ElementMean, Elements, ElementTable
+from models.figures.told import LARGEST, ElementMean, Elements, ElementTable, Kind
 from models.structures.composition import SYMBOLS
 
-Kind = Literal["contributions", "predictions"]
 Values = NDArray[np.float64]
 
 

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from models.card import Card
 from models.catalogue import FIGURES
 from models.errors import DamagedModel
-from models.figures.told import FIGURES_BYTES, Figures
+from models.figures.told import FIGURES_BYTES, Figures, Kind
+from models.settings.network import NetworkSettings
 
 
 def parsed(card: Card, data: bytes) -> Figures:
@@ -38,3 +39,15 @@ def read(card: Card, folder: Path) -> Figures | None:
         return parsed(card, path.read_bytes())
     except (OSError, ValueError) as error:
         raise DamagedModel(f"The figures of {card.id} cannot be read: {error}.") from error
+
+
+def kind_of(card: Card) -> Kind | None:
+    """Which tables of elements a model can have; none where its answers are no sums over sites."""
+    if card.family == "site":
+        return "predictions"
+    if not isinstance(card.network, NetworkSettings) or card.classifies:
+        return None
+    network = card.network
+    # Of full pooling without hidden layers nothing but sums follows the sites' vectors.
+    sums = network.readout == "linear" or (network.readout == "full" and not network.hidden_layers)
+    return "contributions" if sums else None

@@ -132,10 +132,13 @@ class ElementTable(Frozen):
     elements: tuple[ElementMean, ...] = Field(max_length=118)
 
 
+Kind = Literal["contributions", "predictions"]
+
+
 class Elements(Frozen):
     """Mean contribution, or mean predicted value, of each element over the training structures."""
 
-    kind: Literal["contributions", "predictions"]
+    kind: Kind
     structures: Count
     perovskites: Count = Field(0, description="Of them the cells ABX3 of five sites.")
     targets: tuple[tuple[ElementTable, ...], ...] = Field(max_length=MOST_TARGETS)

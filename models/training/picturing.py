@@ -10,7 +10,8 @@ from torch import nn
 
 from models.card import Card
 from models.figures.drawing import write
-from models.figures.elements import Kind, Sites, sites_of
+from models.figures.elements import Sites, sites_of
+from models.figures.kept import kind_of
 from models.figures.making import Part, made
 from models.infer import Resident
 from models.training import judging
@@ -67,11 +68,3 @@ def told_of_sites(
             assert answer.contributions is not None
             values.append(np.array(answer.contributions) * graph.n_sites)
     return sites_of(kind, graphs, values)
-
-
-def kind_of(card: Card) -> Kind | None:
-    """Which tables of elements a model can have."""
-    if card.family == "site":
-        return "predictions"
-    linear = getattr(card.network, "readout", None) == "linear"
-    return "contributions" if linear and not card.classifies else None

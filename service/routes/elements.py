@@ -75,10 +75,9 @@ def reason(card: Card) -> str:
         return f"{card.id} answers for bonds: an answer belongs to two sites, not to one."
     if card.classifies:
         return f"{card.id} is a classifier: a probability is no sum over sites."
-    readout = getattr(card.network, "readout", "linear")
-    if readout != "linear":
+    if kept.kind_of(card) is None:
         return (
-            f"{card.id} has the read-out `{readout}`, which mixes the sites' vectors before it answers: "
+            f"{card.id} has the read-out `{getattr(card.network, 'readout', '')}`, which mixes the sites' vectors before it answers: "
             "the answer is no sum over sites, and any share of a site would be made up."
         )
     made = (
@@ -99,6 +98,4 @@ def hint(house: House) -> str:
 
 def has_table(card: Card) -> bool:
     """Whether a table was made with it, as far as the card tells."""
-    if card.figures_sha256 is None or card.classifies:
-        return False
-    return card.family == "site" or getattr(card.network, "readout", None) == "linear"
+    return card.figures_sha256 is not None and kept.kind_of(card) is not None
