@@ -82,7 +82,10 @@ def study(
         checkpoint = state / f"{key}.pt"
         try:
             figures = done(run, size, seed, lines, kitchen=kitchen, state=checkpoint)
-        except MatpropError as error:  # one that fails leaves the others alone
+        except (
+            MatpropError,
+            ModuleNotFoundError,
+        ) as error:  # one that fails leaves the others alone
             print(f"  failed: {error}", flush=True)
             continue
         told = {"key": key, "name": run.name, "size": size, "seed": seed, "data": lines.data}

@@ -163,6 +163,22 @@ def test_what_is_there_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "r.jsonl").read_bytes() == before
 
 
+def test_a_run_that_fails_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(run: Run, *given: Any, **named: Any) -> Any:
+        if run.method != "network":
+            raise ModuleNotFoundError("No module named 'sklearn'")
+        return doing.done(run, *given, **named)
+
+    monkeypatch.setattr(paper_tables, "done", failing)
+    classic = replace(TINY, name="tiny/forest", method="random forest")
+    study([classic, TINY], "short", tmp_path, tmp_path / "r.jsonl", tmp_path / "state")
+
+    assert "failed: No module named 'sklearn'" in capsys.readouterr().out
+    assert [each["name"] for each in results(tmp_path / "r.jsonl")] == ["tiny/near"]
+
+
 def test_answers_beyond_what_was_seen_are_told_and_flagged(tmp_path: Path) -> None:
     more = replace(TINY, short=Size(4, 400))
     study([more], "short", tmp_path, tmp_path / "r.jsonl", tmp_path / "state")
