@@ -39,7 +39,7 @@
 #define PANEL 32      /* columns of a matrix that lie together */
 #define GROUP 48      /* sites whose terms stay in the nearest caches: whole crystals, at least so many */
 #define PART 96       /* sites, at most, that share rows of their distances */
-#define LOOK_BACK 16  /* edges; those that are alike are near each other, as all are sorted by distance */
+#define LOOK_BACK 16 /* edges; those that are alike are near each other, as all are sorted by distance */
 #define TALLEST 12
 #define TAPS 6 /* rows of a table around a distance */
 
@@ -71,7 +71,7 @@ typedef struct {
     int32_t *begin;                      /* rows: the first of the table's */
     float *share;                        /* rows x count */
     float *terms, *edge_rows, *sums;     /* of a group; of a part; of a site */
-    void *held[16];                      /* all of these, as they were allocated */
+    void *held[20];                      /* all of these, as they were allocated */
     int holds;
 } Pass;
 
@@ -173,18 +173,17 @@ INLINED void make_product(float *restrict out, const float *restrict a, Py_ssize
 /* ---- convolutions ------------------------------------------------------------------------------------ */
 
 /* The table's rows at all distances of a part. */
-INLINED void make_rows(const Pass *p, const Range *part, const float *restrict table)
+INLINED void make_rows(const Pass *p, const Range *part, const float *restrict table, const int lanes)
 {
     const Py_ssize_t n = 2 * p->width, count = p->count;
     float *restrict to = p->edge_rows;
     for (Py_ssize_t row = part[0].first; row < part[1].first; row++, to += n) {
         const float *restrict from = table + p->begin[row] * n, *restrict share = p->share + row * count;
-        if (count == TAPS) {
-            EACH(c, n)
-            to[c] = (share[0] * from[c] + share[1] * from[n + c] + share[2] * from[2 * n + c])
-                    + (share[3] * from[3 * n + c] + share[4] * from[4 * n + c] + share[5] * from[5 * n + c]);
-        } else {
-            memcpy(to, from, n * sizeof(float));
+        for (Py_ssize_t at = 0; at < n; at += lanes) {
+            float sum[LANES];
+            EACH(c, lanes) sum[c] = share[0] * from[at + c];
+            for (Py_ssize_t k = 1; k < count; k++) EACH(c, lanes) sum[c] += share[k] * from[k * n + at + c];
+            EACH(c, lanes) to[at + c] = sum[c];
         }
     }
 }
@@ -220,9 +219,67 @@ INLINED void renew(const float *old, const float *own, const float *sums, const 
     }
 }
 
+/* ---- one for each kind of processor ------------------------------------------------------------------- */
+
+typedef struct {
+    void (*make_product)(float *, const float *, Py_ssize_t, const float *, const float *, Py_ssize_t, Py_ssize_t,
+                         Py_ssize_t);
+    void (*make_rows)(const Pass *, const Range *, const float *);
+    void (*make_site)(const Pass *, Py_ssize_t, const float *, const float *, const int32_t *, const float *,
+                      const float *, float *);
+    void (*bend)(float *, Py_ssize_t);
+} Steps;
+
+#define STEPS(kind, target, lanes, tall)                                                                           \
+    target static void product_##kind(float *out, const float *a, Py_ssize_t down, const float *b,                 \
+                                      const float *bias, Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t count)      \
+    {                                                                                                               \
+        make_product(out, a, down, b, bias, rows, panels, count, tall);                                             \
+    }                                                                                                               \
+    target static void rows_##kind(const Pass *p, const Range *part, const float *table)                           \
+    {                                                                                                               \
+        make_rows(p, part, table, lanes);                                                                           \
+    }                                                                                                               \
+    target static void site_##kind(const Pass *p, Py_ssize_t site, const float *own, const float *near,            \
+                                   const int32_t *which, const float *old, const float *after, float *new)          \
+    {                                                                                                               \
+        for (Py_ssize_t at = 0; at < p->width; at += lanes) add_edges(p, site, at, own, near, which, p->sums, lanes); \
+        renew(old, own, p->sums, after, new, p->width);                                                             \
+    }                                                                                                               \
+    target static void bend_##kind(float *out, Py_ssize_t n) { EACH(k, n) out[k] = softplus(out[k]); }              \
+    static const Steps kind = {product_##kind, rows_##kind, site_##kind, bend_##kind};
+
+STEPS(any, , 8, 2)
+static const Steps *steps = &any;
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2,fma")))
+#ifdef __clang__
+#define AVX512 __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl")))
+#else
+#define AVX512 __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")))
+#endif
+STEPS(avx2, AVX2, 8, 2)
+STEPS(avx512, AVX512, LANES, TALLEST)
+
+static void choose(void)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
+    steps = &avx2;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
+        || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return;
+    steps = &avx512;
+}
+#else
+static void choose(void) {}
+#endif
+
+/* ---- all of it ------------------------------------------------------------------------------------------ */
+
 /* A convolution of one member over one group of sites. */
-INLINED void convolve(const Pass *p, Py_ssize_t layer, Py_ssize_t member, Py_ssize_t group, const int lanes,
-                      const int tall)
+static void convolve(const Pass *p, Py_ssize_t layer, Py_ssize_t member, Py_ssize_t group)
 {
     const Py_ssize_t w = p->width, m = p->members, which = layer * m + member, from = p->group[group].from;
     const float *table = p->table + which * p->rows * 2 * w, *after = p->after + which * 2 * w;
@@ -231,23 +288,22 @@ INLINED void convolve(const Pass *p, Py_ssize_t layer, Py_ssize_t member, Py_ssi
     float *out = p->out + (p->kept > 1 ? (layer + 1) * layer_size : 0) + member * p->sites * w;
     const Range *here = p->group + group, *part = p->part + here[0].first;
     if (layer)
-        make_product(p->terms, given + from * w, w, p->weights + (which - m) * 4 * w * w,
-                     p->bias + (which - m) * 4 * w, here->to - from, 4 * w / PANEL, w, tall);
+        steps->make_product(p->terms, given + from * w, w, p->weights + (which - m) * 4 * w * w,
+                            p->bias + (which - m) * 4 * w, here->to - from, 4 * w / PANEL, w);
     const float *near = layer ? p->terms : p->first + member * p->elements * 4 * w;
     const int32_t *whose = layer ? p->near : p->element;
     for (; part < p->part + here[1].first; part++) {
-        make_rows(p, part, table);
+        steps->make_rows(p, part, table);
         for (Py_ssize_t site = part->from; site < part->to; site++) {
             const Py_ssize_t number = p->numbers[site];
             const float *own = near + (layer ? site - from : number) * 4 * w;
             const float *old = layer ? given + site * w : p->start + (member * p->elements + number) * w;
-            for (Py_ssize_t at = 0; at < w; at += lanes) add_edges(p, site, at, own, near, whose, p->sums, lanes);
-            renew(old, own, p->sums, after, out + site * w, w);
+            steps->make_site(p, site, own, near, whose, old, after, out + site * w);
         }
     }
 }
 
-INLINED void pass_body(const Pass *p, const int lanes, const int tall)
+static void run(const Pass *p)
 {
     if (p->kept > 1)
         for (Py_ssize_t member = 0; member < p->members; member++)
@@ -256,7 +312,7 @@ INLINED void pass_body(const Pass *p, const int lanes, const int tall)
                        p->start + (member * p->elements + p->numbers[site]) * p->width, p->width * sizeof(float));
     for (Py_ssize_t layer = 0; layer < p->convolutions; layer++)
         for (Py_ssize_t member = 0; member < p->members; member++)
-            for (Py_ssize_t group = 0; group < p->groups; group++) convolve(p, layer, member, group, lanes, tall);
+            for (Py_ssize_t group = 0; group < p->groups; group++) convolve(p, layer, member, group);
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------- */
@@ -299,13 +355,14 @@ static int32_t look_up(const Pass *p, float distance, float *share)
     }
     double scaled = fmin(fmax(distance * p->steps, TAPS / 2 - 1), (double)(p->rows - TAPS / 2 - 1));
     double first = fmin(floor(scaled), (double)(p->rows - TAPS / 2 - 1));
-    const double x = scaled - first, away[TAPS] = {x + 2, x + 1, x, x - 1, x - 2, x - 3};
-    const double whole[TAPS] = {-120, 24, -12, 12, -24, 120};
-    for (int k = 0; k < TAPS; k++) {
-        double product = 1;
-        for (int other = 0; other < TAPS; other++) product *= other == k ? 1 : away[other];
-        share[k] = (float)(product / whole[k]);
-    }
+    const double c = scaled - first, a = c + 2, b = c + 1, d = c - 1, e = c - 2, f = c - 3;
+    const double left = a * b, middle = c * d, right = e * f;
+    share[0] = (float)(b * middle * right * (-1.0 / 120));
+    share[1] = (float)(a * middle * right * (1.0 / 24));
+    share[2] = (float)(left * d * right * (-1.0 / 12));
+    share[3] = (float)(left * c * right * (1.0 / 12));
+    share[4] = (float)(left * middle * f * (-1.0 / 24));
+    share[5] = (float)(left * middle * e * (1.0 / 120));
     return (int32_t)first - (TAPS / 2 - 1);
 }
 
@@ -339,11 +396,13 @@ static int32_t row_of(Pass *p, Slot *slots, uint32_t mask, float distance, Py_ss
 static Py_ssize_t make_site(Pass *p, Slot *slots, uint32_t mask, Py_ssize_t site, const Range *group,
                             Py_ssize_t part, Py_ssize_t *rows)
 {
-    const Py_ssize_t own = p->first_made[site];
+    const Py_ssize_t own = p->first_made[site], end = end_of(p, site);
     Py_ssize_t made = own;
-    for (Py_ssize_t e = p->first_edge[site]; e < end_of(p, site); e++) {
+    int32_t row = -1;
+    for (Py_ssize_t e = p->first_edge[site]; e < end; e++) {
         if (p->neighbour[e] < group->from || p->neighbour[e] >= group->to) return -1;
-        const int32_t row = row_of(p, slots, mask, p->distance[e], part, rows);
+        if (row < 0 || as_bits(p->distance[e]) != as_bits(p->distance[e - 1]))
+            row = row_of(p, slots, mask, p->distance[e], part, rows);
         const int32_t near = (int32_t)(p->neighbour[e] - group->from);
         Py_ssize_t k = made - 1, last = made - LOOK_BACK < own ? own : made - LOOK_BACK;
         while (k >= last && !(p->near[k] == near && p->row[k] == row)) k--;
@@ -448,14 +507,14 @@ typedef struct {
     float *out;
 } Dense;
 
-INLINED void dense_body(const Dense *d, const int tall)
+static void run_dense(const Dense *d)
 {
     const Py_ssize_t n = d->panels * PANEL;
     for (Py_ssize_t m = 0; m < d->members; m++) {
         float *restrict out = d->out + m * d->rows * n;
-        make_product(out, d->given + m * d->rows * d->across, d->across, d->weights + m * n * d->count,
-                     d->bias + m * n, d->rows, d->panels, d->count, tall);
-        EACH(k, d->rows * n) out[k] = softplus(out[k]);
+        steps->make_product(out, d->given + m * d->rows * d->across, d->across, d->weights + m * n * d->count,
+                            d->bias + m * n, d->rows, d->panels, d->count);
+        steps->bend(out, d->rows * n);
     }
 }
 
@@ -492,42 +551,6 @@ static void tell(const float *given, Py_ssize_t members, Py_ssize_t rows, Py_ssi
                 *out++ = bias[o] + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
             }
 }
-
-/* ---- one for each kind of processor ------------------------------------------------------------------- */
-
-static void pass_any(const Pass *p) { pass_body(p, 8, 2); }
-static void dense_any(const Dense *d) { dense_body(d, 2); }
-
-static void (*run_pass)(const Pass *) = pass_any;
-static void (*run_dense)(const Dense *) = dense_any;
-
-#if defined(__GNUC__) && defined(__x86_64__)
-#define AVX2 __attribute__((target("avx2,fma")))
-#ifdef __clang__
-#define AVX512 __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl")))
-#else
-#define AVX512 __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")))
-#endif
-AVX2 static void pass_avx2(const Pass *p) { pass_body(p, 8, 2); }
-AVX2 static void dense_avx2(const Dense *d) { dense_body(d, 2); }
-AVX512 static void pass_avx512(const Pass *p) { pass_body(p, LANES, TALLEST); }
-AVX512 static void dense_avx512(const Dense *d) { dense_body(d, TALLEST); }
-
-static void choose(void)
-{
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
-    run_pass = pass_avx2;
-    run_dense = dense_avx2;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
-        || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
-        return;
-    run_pass = pass_avx512;
-    run_dense = dense_avx512;
-}
-#else
-static void choose(void) {}
-#endif
 
 /* ---- Python ------------------------------------------------------------------------------------------- */
 
@@ -586,7 +609,7 @@ static PyObject *passed(Pass *p)
     int good;
     Py_BEGIN_ALLOW_THREADS
     good = look_all_up(p);
-    if (good > 0) run_pass(p);
+    if (good > 0) run(p);
     give_back(p);
     Py_END_ALLOW_THREADS
     if (good < 0) return PyErr_NoMemory();
