@@ -105,6 +105,44 @@ def test_a_killed_training_goes_on_and_its_model_predicts_at_once(
     assert len(answered(record, family)) == {"site": 2, "bond": 4}.get(family, 1)
 
 
+def test_members_tell_how_far_to_trust_their_answer(running: Any, family: str) -> None:
+    name, wanted = f"sure-{family}", {"epochs": 2}
+    parts = {"val": 0.4, "test": 0.1}
+    more = {"members": 2, "split": parts, "register_as": name}
+    job = ordered(running, family, settings=wanted, **more)["id"]
+    view = ended(running, job)
+    assert view["status"] == "succeeded", view
+
+    def ask(**options: str) -> dict[str, Any]:
+        fields = {"model": name, "level": "0.5", **options}
+        parts = [(key, None, value.encode()) for key, value in fields.items()]
+        file = ("files", *first_structure(family))
+        status, _, body = running.form("/v1/predictions", file, *parts, Prefer="wait=60")
+        assert status == 200, body
+        return body["records"][0]  # type: ignore[no-any-return]
+
+    record = ask(include="neighbours")
+    [told] = record["predictions"]
+
+    assert record["warnings"] == []
+    assert (told["level"], type(told["in_domain"])) == (0.5, bool)
+    assert (told["domain_score"] > 1) == (not told["in_domain"]) == bool(told["reasons"])
+    assert [near["formula"] for near in told.pop("neighbours")]
+    for value, (low, high), std in trusted(told):
+        assert low <= value <= high
+        assert std > 0
+    assert ask()["predictions"] == ask()["predictions"] == [told]  # fresh, kept, and fresh before
+
+
+def trusted(told: dict[str, Any]) -> list[tuple[float, list[float], float]]:
+    """Each number of an answer with its interval and deviation."""
+    if "bonds" in told:
+        return [(bond["distance"], bond["interval"], bond["std"]) for bond in told["bonds"]]
+    if "values" in told:
+        return list(zip(told["values"], told["intervals"], told["stds"], strict=True))
+    return [(told["value"], told["interval"], told["std"])]
+
+
 def answered(record: dict[str, Any], family: str) -> list[float]:
     """The numbers of the record's one answer."""
     [answer] = record["predictions"]
