@@ -25,6 +25,7 @@ from models.training.parts import chosen
 from models.training.plan import Plan
 from models.training.reports import Reports, put
 from models.training.source import Gathered, gather
+from models.trust.measuring import measure
 
 CHUNK_ROWS = 200
 PARITY_LINES = 5_000
@@ -32,6 +33,7 @@ WORST = 10
 SHOWN = 100  # rows that could not be predicted
 
 Unpredicted = dict[int, dict[str, Any]]
+Flat = dict[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +44,7 @@ class Verdict:
     source: Gathered
     judged: Judged
     unpredicted: Unpredicted
+    difficulties: Values | None  # (lines, targets); none without intervals
 
     def result(self) -> dict[str, Any]:
         """`result.json`."""
@@ -50,6 +53,7 @@ class Verdict:
             "metrics": judging.figures(
                 self.judged, classifies=self.card.classifies, properties=properties
             ),
+            "intervals": self._intervals(),
             "elements": self._by_element(),
             "parity": {
                 "properties": properties,
@@ -63,6 +67,18 @@ class Verdict:
             "unpredicted": self._unpredicted(),
             "warnings": self._warnings(),
         }
+
+    def _intervals(self) -> list[dict[str, Any]] | None:
+        """Of each target, how often its intervals hold the truth, and whether wider ones are less sure."""
+        if self.card.intervals is None or self.difficulties is None:
+            return None
+        judged, found = self.judged, []
+        for at, intervals in enumerate(self.card.intervals):
+            error = judged.answers[:, at] - judged.labels[:, at]
+            known = np.isfinite(error) & np.isfinite(self.difficulties[:, at])
+            some = self.difficulties[known, at], error[known], judged.rows[known]
+            found.append(measure(intervals, *some) if known.any() else {})
+        return found
 
     def _by_element(self) -> dict[str, dict[str, float]] | None:
         if self.card.family != "site":
@@ -145,8 +161,9 @@ def judge(order: dict[str, Any], reports: Reports) -> Verdict:
             got=f"{source.unlabelled} without a label, {len(source.refused)} that cannot be read",
             hint=next(iter(source.refused.values()), {}).get("detail"),
         )
-    told, unpredicted = _told(resident, source, reports)
-    return Verdict(card, source, _judged(source, told), unpredicted)
+    told, hard, unpredicted = _told(resident, source, reports)
+    difficulties = _shaped(source, hard) if len(hard) == len(told) else None
+    return Verdict(card, source, _judged(source, told), unpredicted, difficulties)
 
 
 def _plan(card: Card, columns: dict[str, str]) -> Plan:
@@ -170,11 +187,10 @@ def _plan(card: Card, columns: dict[str, str]) -> Plan:
     )
 
 
-def _told(
-    resident: Resident, source: Gathered, reports: Reports
-) -> tuple[dict[int, tuple[float, ...]], Unpredicted]:
-    """What the model says of each row, flat; and why of some it says nothing."""
-    told: dict[int, tuple[float, ...]] = {}
+def _told(resident: Resident, source: Gathered, reports: Reports) -> tuple[Flat, Flat, Unpredicted]:
+    """What the model says of each row, and how hard that was, flat; and why of some it says nothing."""
+    told: Flat = {}
+    hard: Flat = {}
     unpredicted: Unpredicted = {}
     total = len(source.rows)
     for start in range(0, total, CHUNK_ROWS):
@@ -183,15 +199,17 @@ def _told(
         for row, answer in zip(rows, answers, strict=True):
             if answer.error is None:
                 told[row] = answer.values
+                if answer.trust is not None and answer.trust.difficulty:
+                    hard[row] = answer.trust.difficulty
             else:
                 unpredicted[int(source.rows[row])] = answer.error.as_dict()
         reports.progress(rows[-1] + 1, total)
     if not told:
         raise ModelError.from_dict(next(iter(unpredicted.values())))
-    return told, unpredicted
+    return told, hard, unpredicted
 
 
-def _judged(source: Gathered, told: dict[int, tuple[float, ...]]) -> Judged:
+def _judged(source: Gathered, told: Flat) -> Judged:
     """Flat answers in the shape of the labels (see `Kind.answers`)."""
     data, rows = source.data, np.array(sorted(told), np.int64)
     if data.distances is not None:
@@ -206,6 +224,16 @@ def _judged(source: Gathered, told: dict[int, tuple[float, ...]]) -> Judged:
     return Judged(
         answers, labels.values[labels.places(rows)], np.repeat(rows, _sizes(source, rows))
     )
+
+
+def _shaped(source: Gathered, flat: Flat) -> Values:
+    """Numbers beside the answers in the shape of the labels.  # (lines, targets)"""
+    data, rows = source.data, sorted(flat)
+    if data.distances is not None:
+        ranks = data.distances.shape[1]
+        return np.concatenate([_filled(flat[row], ranks) for row in rows])[:, None]
+    targets = data.labels.values.shape[1]
+    return np.concatenate([np.reshape(flat[row], (targets, -1)).T for row in rows])
 
 
 def _filled(distances: Sequence[float], ranks: int) -> Values:

@@ -1,0 +1,212 @@
+"""Guides of all families: made, kept, read, and what they say of strange structures."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load as unpacked
+from safetensors.numpy import save as packed
+
+from models.errors import DamagedModel
+from models.structures.structure import Structure
+from models.trust.files import GUIDE, LARGEST, arrays, load, save
+from models.trust.guide import Guide
+
+FAMILIES = ("crystal", "site", "bond", "image")
+Build = Callable[..., Any]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("members", [1, 2])
+def test_every_number_has_a_difficulty(build: Build, family: str, members: int) -> None:
+    case = build(family, members=members)
+    answers = case.resident.answer(case.data.samples[:7], neighbours=True)
+    for answer in answers:
+        told = len(answer.values) // 2 if family == "bond" else len(answer.values)
+        assert len(answer.trust.difficulty) == told
+        assert min(answer.trust.difficulty) > 0
+        assert len(answer.trust.nearest) == 5
+        assert (answer.trust.score > 1) == bool(answer.trust.reasons)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_kept_guide_says_the_same(build: Build, family: str, tmp_path: Path) -> None:
+    case = build(family, members=2)
+    card = case.card.model_copy(update={"guide_sha256": save(tmp_path, case.trust.guide)})
+    guide = load(tmp_path, card)
+    assert guide is not None
+    again = type(case.resident)(card, case.networks, case.resident.device, guide=guide)
+    samples = case.data.samples[:9]
+    for one, other in zip(case.resident.answer(samples), again.answer(samples), strict=True):
+        assert one.trust.difficulty == pytest.approx(other.trust.difficulty, rel=1e-3)
+        assert one.trust.score == pytest.approx(other.trust.score, rel=1e-3)
+    assert (tmp_path / GUIDE).stat().st_size < 2_000_000
+
+
+def test_company_does_not_matter(build: Build) -> None:
+    case = build("crystal")
+    together = case.resident.answer(case.data.samples[:20])
+    alone = [case.resident.answer([each])[0] for each in case.data.samples[:20]]
+    for one, other in zip(together, alone, strict=True):
+        assert one.trust.score == pytest.approx(other.trust.score, rel=1e-4)
+        assert one.trust.difficulty == pytest.approx(other.trust.difficulty, rel=1e-4)
+
+
+def test_several_targets_have_an_interval_each(build: Build) -> None:
+    case = build("crystal", targets=2)
+    assert case.trust.intervals is not None
+    # Of the last target every fifth label is missing.
+    assert [each.rows for each in case.trust.intervals] == [30, 24]
+    assert len(case.resident.answer(case.data.samples[:1])[0].trust.difficulty) == 2
+
+
+def test_too_few_rows_have_no_intervals(build: Build) -> None:
+    case = build("crystal", rows=24)
+    assert case.trust.intervals is None
+    answer = case.resident.answer(case.data.samples[:1])[0]
+    assert answer.trust.difficulty == ()
+    assert answer.trust.score >= 0
+
+
+def test_coverage_is_measured_on_test_rows(build: Build) -> None:
+    told = build("site").trust.intervals[0]
+    assert told.judged == 30
+    assert set(told.coverage) == {"0.5", "0.8", "0.9", "0.95"}
+    assert told.coverage["0.9"] > 0.7
+
+
+def changed(structure: Structure, **parts: Any) -> Structure:
+    old = {name: getattr(structure, name) for name in ("name", "lattice", "numbers", "fractional")}
+    return Structure(**{**old, **parts})
+
+
+@pytest.fixture
+def salt() -> Structure:
+    corners = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    sites = np.concatenate([corners, (corners + 0.5) % 1])
+    return Structure("salt", np.eye(3) * 5.0, np.array([3] * 4 + [17] * 4, np.uint8), sites)
+
+
+def trust(case: Any, structure: Structure) -> Any:
+    return case.resident.answer([case.sample(structure)])[0].trust
+
+
+def test_an_element_never_seen_is_told(build: Build, salt: Structure) -> None:
+    numbers = salt.numbers.copy()
+    numbers[:2] = 43
+    found = trust(build("crystal"), changed(salt, numbers=numbers))
+    assert found.score > 1
+    assert "2 sites of Tc, which none of the 30 training crystals holds." in found.reasons
+
+
+def test_what_is_like_the_training_rows_has_no_reason(build: Build, salt: Structure) -> None:
+    assert trust(build("crystal"), salt).reasons == ()
+
+
+def test_a_larger_cell_than_any_is_told(build: Build, salt: Structure) -> None:
+    double = changed(
+        salt,
+        lattice=salt.lattice * [[2], [1], [1]],
+        numbers=np.tile(salt.numbers, 2),
+        fractional=np.concatenate([salt.fractional, salt.fractional + np.eye(3)[0]]) / [2, 1, 1],
+    )
+    assert (
+        "It has 16 sites; the training crystals have 8." in trust(build("crystal"), double).reasons
+    )
+
+
+def test_too_short_distances_are_told(build: Build, salt: Structure) -> None:
+    found = trust(build("crystal"), changed(salt, lattice=salt.lattice * 0.8))
+    assert found.score > 1
+    assert any(
+        "Li" in each and "2.00 Å from its nearest neighbour, Cl" in each for each in found.reasons
+    )
+
+
+def test_an_image_beyond_the_seen_range_is_told(build: Build) -> None:
+    case = build("image")
+    far = np.array([[0.5, 0.5, 0.5], [0.85, 0.5, 0.5]])
+    found = trust(case, Structure("far", np.eye(3) * 10, np.array([1, 1], np.uint8), far))
+    assert found.score > 1
+    assert any(
+        each.startswith("The shortest distance of two atoms is 3.50 Å") for each in found.reasons
+    )
+    three = np.array([[0.5, 0.5, 0.5], [0.65, 0.5, 0.5], [0.5, 0.65, 0.5]])
+    found = trust(case, Structure("three", np.eye(3) * 10, np.array([1] * 3, np.uint8), three))
+    assert "It has 3 sites; the training images have 2." in found.reasons
+
+
+def test_the_nearest_of_a_training_row_is_itself(build: Build) -> None:
+    case = build("crystal")
+    row = int(case.parts.train[4])
+    near = case.resident.answer([case.data.samples[row]], neighbours=True)[0].trust.nearest
+    assert near[0].name == f"salt-{row}"
+    assert near[0].distance == pytest.approx(0, abs=0.02)
+    assert near[0].labels == (pytest.approx(case.data.labels.values[row, 0]),) or near[
+        0
+    ].labels == (None,)
+
+
+def kept(case: Any, folder: Path, change: Callable[[dict[str, Any]], object]) -> Any:
+    """The card of a guide that someone has changed, and hashed anew."""
+    found = arrays(case.trust.guide)
+    change(found)
+    data = packed({name: np.ascontiguousarray(each) for name, each in found.items()})
+    (folder / GUIDE).write_bytes(data)
+    return case.card.model_copy(update={"guide_sha256": hashlib.sha256(data).hexdigest()})
+
+
+HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "an array is missing": (lambda found: found.pop("space.turn"), "no space.turn"),
+    "an array is surplus": (lambda found: found.update(more=np.zeros(3)), "belongs to no guide"),
+    "another shape": (lambda found: found.update({"known.low": np.zeros((3, 3))}), "expected"),
+    "another type": (lambda found: found.update({"known.rows": np.ones(1)}), "expected"),
+    "not finite": (lambda found: found.update(rest=np.array([np.nan, 0])), "impossible|finite"),
+    "another network": (lambda found: found.update({"space.mean": np.zeros(5)}), "expected"),
+    "negative weights": (
+        lambda found: found.update({"difficulty.weights": -found["difficulty.weights"] - 1}), "impossible",
+    ),
+    "too few names": (lambda found: found.update({"seen.names": np.zeros(3, np.uint8)}), "tells 1 of 30"),
+    "no limits": (lambda found: found.pop("limits.features"), "no limits.features"),
+    "half a gauge": (lambda found: found.pop("limits.stretch"), "do not belong together"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_guide_is_refused(build: Build, tmp_path: Path, what: str) -> None:
+    change, said = HOSTILE[what]
+    card = kept(build("crystal"), tmp_path, change)
+    with pytest.raises(DamagedModel, match=said):
+        load(tmp_path, card)
+
+
+def test_a_guide_that_is_another_or_none_or_no_guide_is_refused(
+    build: Build, tmp_path: Path
+) -> None:
+    case = build("crystal")
+    card = case.card.model_copy(update={"guide_sha256": save(tmp_path, case.trust.guide)})
+    with pytest.raises(DamagedModel, match="not the one"):
+        load(tmp_path, card.model_copy(update={"guide_sha256": "0" * 64}))
+    data = b"\xff" * 100
+    (tmp_path / GUIDE).write_bytes(data)
+    with pytest.raises(DamagedModel):
+        load(tmp_path, card.model_copy(update={"guide_sha256": hashlib.sha256(data).hexdigest()}))
+    (tmp_path / GUIDE).write_bytes(bytes(LARGEST + 1))
+    with pytest.raises(DamagedModel, match="larger than any"):
+        load(tmp_path, card)
+    (tmp_path / GUIDE).unlink()
+    with pytest.raises(DamagedModel, match="cannot be read"):
+        load(tmp_path, card)
+
+
+def test_a_model_without_a_guide_has_none(build: Build, tmp_path: Path) -> None:
+    assert Guide.load(tmp_path, build("crystal").card) is None
+
+
+def test_what_is_written_is_read_as_it_was(build: Build, tmp_path: Path) -> None:
+    case = build("bond")
+    save(tmp_path, case.trust.guide)
+    assert unpacked((tmp_path / GUIDE).read_bytes()).keys() == arrays(case.trust.guide).keys()
