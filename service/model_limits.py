@@ -6,6 +6,7 @@ from models.card import Card
 from models.structures.composition import SYMBOLS
 from service.html import facts, listed
 
+PARTS = {"train": "training", "val": "validation", "test": "test"}
 RARE = 10  # training structures
 LAST = 103  # elements beyond are not worth a word
 
@@ -41,7 +42,9 @@ def _domain(card: Card) -> list[tuple[str, str]]:
         return [("Range of its data", "not known: answers beyond it are not flagged")]
     fewest, most = domain.sites
     short, long = domain.nearest
-    flagged = ", ".join(f"{share:.1%} of {part}" for part, share in domain.flagged.items())
+    flagged = ", ".join(
+        f"{share:.1%} of the {PARTS.get(part, part)} rows" for part, share in domain.flagged.items()
+    )
     return [
         ("Sites of a structure", f"{fewest:,} to {most:,}" if most > fewest else f"{fewest:,}"),
         ("Nearest neighbours", f"{short:.2f} to {long:.2f} Å"),

@@ -11,7 +11,7 @@ from models.families.kinds import KINDS
 from models.figures.drawing import file_of
 from models.figures.told import Elements, Figures, TargetFigures
 from service.html import code, facts, link, listed, section, table
-from service.model_limits import limits
+from service.model_limits import PARTS, limits
 
 FIGURE_NAMES = {
     "mae": "mean absolute error",
@@ -25,7 +25,6 @@ ANSWERS = {
     "sites": "one number for each site",
     "bonds": "the distances from the adsorbate to its nearest atoms after relaxation",
 }
-PARTS = {"train": "training", "val": "validation", "test": "test"}
 WORDS = {
     "parity": "Predicted against true values",
     "roc": "Receiver operating characteristic",

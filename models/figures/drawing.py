@@ -27,9 +27,11 @@ def drawn(card: "Card", figures: Figures) -> dict[str, str]:
     """The text of each drawing that these figures allow."""
     found = {}
     for at, (target, one) in enumerate(zip(card.targets, figures.targets, strict=True)):
+        trust = card.intervals[at] if card.intervals else None
+        counted = (trust.judged, trust.rows) if trust and trust.judged else None
         lines = {"site": "sites", "bond": "bonds"}.get(card.family, "")
         shown = Shown(target.property, target.unit, figures.part, card.name, lines)
-        for kind, text in _of_target(card, shown, one):
+        for kind, text in _of_target(card, shown, one, counted):
             found[file_of(kind, at)] = text
         if figures.elements is not None:
             for kind, text in _of_elements(shown, figures.elements, figures.elements.targets[at]):
@@ -50,7 +52,9 @@ def write(folder: Path, card: "Card", figures: Figures) -> "Card":
     return card.model_copy(update={"figures_sha256": hashlib.sha256(data).hexdigest()})
 
 
-def _of_target(card: "Card", shown: Shown, one: TargetFigures) -> Iterator[tuple[str, str]]:
+def _of_target(
+    card: "Card", shown: Shown, one: TargetFigures, counted: tuple[int, int] | None
+) -> Iterator[tuple[str, str]]:
     if one.classified is not None:
         classes = card.classes or ()
         if one.classified.true_positive:
@@ -62,7 +66,7 @@ def _of_target(card: "Card", shown: Shown, one: TargetFigures) -> Iterator[tuple
         if one.parity.rank is not None and one.ranks:
             yield "ranks", plots.ranks(shown, one)
     if one.calibration is not None and one.calibration.levels:
-        yield "calibration", plots.calibration(shown, one.calibration)
+        yield "calibration", plots.calibration(shown, one.calibration, counted)
     if one.widths:
         yield "width", plots.widths(shown, one.widths, one.parity.level if one.parity else None)
     if len(one.by_element) >= FEWEST_ELEMENTS:

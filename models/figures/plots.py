@@ -101,8 +101,11 @@ def ranks(shown: Shown, figures: TargetFigures) -> str:
     )  # fmt: skip
 
 
-def calibration(shown: Shown, found: Calibration) -> str:
-    """Measured coverage against the level that was wanted, with the room that chance leaves."""
+def calibration(shown: Shown, found: Calibration, counted: tuple[int, int] | None = None) -> str:
+    """Measured coverage against the level that was wanted, with the room that chance leaves.
+
+    `counted`: of how many structures the rows that judge are, and those by which the intervals were made.
+    """
     x, y = Axis(0, 1, LEFT, LEFT + SIDE), Axis(0, 1, TOP + SIDE, TOP)
     at_90 = next((told for level, told in zip(found.levels, found.coverage, strict=True) if abs(level - 0.9) < 1e-6), None)  # fmt: skip
     told = (
@@ -111,7 +114,8 @@ def calibration(shown: Shown, found: Calibration) -> str:
         else f"n = {found.n:,}"
     )
     edge = [place / 40 for place in range(41)]
-    room = [2 * sqrt(each * (1 - each) / max(1, found.n)) for each in edge]
+    parts_of_one = sum(1 / max(1, each) for each in counted or (found.n,))
+    room = [2 * sqrt(each * (1 - each) * parts_of_one) for each in edge]
     upper = [(x.at(each), y.at(each + more)) for each, more in zip(edge, room, strict=True)]
     lower = [(x.at(each), y.at(each - more)) for each, more in zip(edge, room, strict=True)]
     places = [(x.at(a), y.at(b)) for a, b in zip(found.levels, found.coverage, strict=True)]
@@ -141,15 +145,15 @@ def calibration(shown: Shown, found: Calibration) -> str:
 def widths(shown: Shown, bins: Sequence[WidthBin], level: float | None) -> str:
     """Error against the interval's half width, in bins of as many lines each."""
     across, up = [one.half_width for one in bins], [max(one.mae, one.within) for one in bins]
-    x = Axis(*span(across, zero=True), LEFT, LEFT + WIDE)
-    y = Axis(*span([*up, *across], zero=True), TOP + HIGH, TOP)
+    x = Axis(*span(across, zero=True), LEFT, LEFT + SIDE)
+    y = Axis(*span([*up, *across], zero=True), TOP + SIDE, TOP)
     at = "" if level is None else f" of {level:.0%}"
     most = min(x.high, y.high)
     low = max(x.low, y.low)
     parts = [
-        *_heads(LEFT + WIDE + RIGHT, "Are errors smaller where intervals are narrower?",
+        *_heads(LEFT + SIDE + RIGHT, "Are errors smaller where intervals are narrower?",
                 f"{shown.what}, {shown.rows}, in bins of as many each",
-                f"blue: mean error; green: not exceeded by {level or 0.9:.0%} of them; dashed: half the width"),
+                f"blue: mean; green: {level or 0.9:.0%} are below; dashed: half the width"),
         *frame(x, y, f"half the width of the interval{at}{shown.measure}", f"absolute error{shown.measure}"),
         svg.line(x.at(low), y.at(low), x.at(most), y.at(most), "even"),
         svg.path([(x.at(one.half_width), y.at(one.mae)) for one in bins], "line"),
@@ -157,7 +161,7 @@ def widths(shown: Shown, bins: Sequence[WidthBin], level: float | None) -> str:
         *(svg.element("circle", cx=x.at(one.half_width), cy=y.at(one.within), r=4.0, class_="dot3") for one in bins),
     ]  # fmt: skip
     return svg.drawing(
-        (LEFT + WIDE + RIGHT, TOP + HIGH + BOTTOM),
+        (LEFT + SIDE + RIGHT, TOP + SIDE + BOTTOM),
         f"{shown.model}: error against width of the interval, {shown.what}",
         f"Mean absolute error of bins by half width{at}: "
         + ", ".join(f"{number(one.mae)} at {number(one.half_width)}" for one in bins) + ".",

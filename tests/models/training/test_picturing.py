@@ -44,7 +44,7 @@ def test_the_figures_are_those_of_the_card(ordered: Ordered) -> None:
 
 
 def test_the_sites_of_all_elements_sum_to_what_is_predicted(ordered: Ordered) -> None:
-    folder = ordered(network=LINEAR, seeds=[0, 1], ensemble=True)
+    folder = ordered(network=LINEAR, seeds=[0, 1], members=2)
     _, figures = learned(folder)
     source = Work.of(folder).source(Reports(None))
     graphs = [source.data.samples[row] for row in source.parts.train]
