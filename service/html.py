@@ -24,7 +24,7 @@ STYLE = (
     "pre{background:#8881;padding:1rem;overflow:auto;border-radius:.4rem}code{font-size:.92em}"
     ".wide{overflow-x:auto}table{border-collapse:collapse}"
     "td,th{text-align:left;padding:.25rem 1rem .25rem 0;vertical-align:top}th{font-weight:600}"
-    "thead th{border-bottom:1px solid var(--line);white-space:nowrap}.n{text-align:right;font-variant-numeric:tabular-nums}"
+    "thead th{border-bottom:1px solid var(--line);vertical-align:bottom}.n{text-align:right;font-variant-numeric:tabular-nums}"
     ".soft{color:var(--soft)}.ours td,.ours th{font-weight:600}.good{color:var(--good)}"
     ".facts td{overflow-wrap:anywhere}.facts th{min-width:7rem}"
     ".table{overflow-x:auto}.table img{min-width:44rem}"

@@ -87,7 +87,7 @@ def _target(
         mae=rounded(float(error.mean())) if len(error) else None,
         parity=_parity(answers, labels, halves.get(LEVEL), ranks, points),
         by_element=_by_element(error, held),
-        calibration=_calibration(error, halves),
+        calibration=_calibration(error, halves, judged.rows[known]),
         widths=_widths(error, halves.get(LEVEL)),
         ranks=() if ranks is None else _ranks(error, ranks),
     )
@@ -144,13 +144,20 @@ def _by_element(error: Values, held: NDArray[np.bool_]) -> tuple[ElementError, .
     )
 
 
-def _calibration(error: Values, halves: Mapping[float, Values]) -> Calibration | None:
+def _calibration(
+    error: Values, halves: Mapping[float, Values], rows: NDArray[np.int64]
+) -> Calibration | None:
+    """Each structure has one vote, however many sites or bonds it has."""
     if not halves or not len(error):
         return None
+    _, place, sizes = np.unique(rows, return_inverse=True, return_counts=True)
+    votes = 1 / sizes[place]
     levels = sorted(halves)
     return Calibration(
         levels=tuple(levels),
-        coverage=tuple(rounded(float((error <= halves[level]).mean())) for level in levels),
+        coverage=tuple(
+            rounded(float(np.average(error <= halves[level], weights=votes))) for level in levels
+        ),
         n=len(error),
     )
 

@@ -91,6 +91,15 @@ def test_coverage_is_counted_at_each_level() -> None:
     assert target.parity.level == 0.9
 
 
+def test_each_structure_has_one_vote() -> None:
+    lines = judged([0.0] * 5, [0.0, 0.0, 0.0, 0.0, 9.0], rows=[4, 4, 4, 4, 2])
+    halves = {0.9: np.ones((5, 1))}
+    numbers = [numbers_of("O"), numbers_of("U")]
+    [target] = made(lines, numbers, part="test", half_widths=halves).targets
+    assert target.calibration
+    assert target.calibration.coverage == (0.5,)
+
+
 def test_intervals_without_end_are_no_trouble() -> None:
     halves = {0.9: np.full((20, 1), np.inf)}
     halves[0.9][:10] = 0.1
