@@ -277,7 +277,7 @@ async def get_version(
     response_class=Response,
     responses={
         200: {
-            "description": "A zip of the card and the weights, which `POST /v1/models` takes elsewhere.",
+            "description": "A zip of the card, the weights, the guide and the figures, which `POST /v1/models` takes elsewhere.",
             "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
         },
         **problems("unknown_model", "damaged_model", "unknown_field", "invalid_field"),
