@@ -1,7 +1,7 @@
 """One model's answer as predictions of a record; what does not depend on the structure is worked out once."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,10 +177,15 @@ def _neighbours(found: Found, place: int) -> list[Prediction]:
             "name": near.name,
             "formula": near.formula,
             "distance": _short(near.distance),
-            "value": near.labels[place] if place < len(near.labels) else None,
+            "value": _label(near.labels, place),
         }
         for near in found.nearest or ()
     ]
+
+
+def _label(labels: Sequence[float | None], place: int) -> float | None:
+    known = labels[place] if place < len(labels) else None
+    return None if known is None else _short(known, 7)
 
 
 def _strange(seen: frozenset[int], numbers: bytes) -> list[str]:
@@ -196,9 +201,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _short(number: float) -> float:
+def _short(number: float, digits: int = 6) -> float:
     """Without digits that single precision does not have."""
-    return float(f"{number:.6g}")
+    return float(f"{number:.{digits}g}")
 
 
 def _floor(level: float) -> float:

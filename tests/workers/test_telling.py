@@ -126,12 +126,12 @@ def test_of_bonds_each_has_its_own_interval_and_deviation():
 
 
 def test_neighbours_are_told_with_their_labels_or_why_there_are_none():
-    near = (Near("mp-1", "NaCl", 0.25, (1.5, None)), Near("mp-2", "KCl", 0.5, ()))
+    near = (Near("mp-1", "NaCl", 0.25, (1.2000000476837158, None)), Near("mp-2", "KCl", 0.5, ()))
     both, asked = card("x", targets=2), Asked(neighbours=True)
     said = Said((3.0, 4.0))
     first, second = told(both, Found(said, nearest=near), asked)["predictions"]
     assert first["neighbours"] == [
-        {"name": "mp-1", "formula": "NaCl", "distance": 0.25, "value": 1.5},
+        {"name": "mp-1", "formula": "NaCl", "distance": 0.25, "value": 1.2},
         {"name": "mp-2", "formula": "KCl", "distance": 0.5, "value": None},
     ]
     assert second["neighbours"][0]["value"] is None
