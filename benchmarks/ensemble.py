@@ -60,7 +60,9 @@ def main() -> None:
     batch = collate(graphs[:BATCH])
     ready = [family(card.family).ready(_members(card, count), CPU) for count in (1, MEMBERS)]
     with torch.inference_mode():
-        _against(f"forward, batch of {BATCH}", *ready, lambda network: network(batch), BATCH)
+        _against(
+            f"forward, batch of {BATCH}", ready[0], ready[1], lambda network: network(batch), BATCH
+        )
 
 
 def _members(card: Any, count: int) -> list[torch.nn.Module]:
@@ -75,7 +77,8 @@ def _members(card: Any, count: int) -> list[torch.nn.Module]:
 def _against(
     what: str, one: Any, five: Any, work: Callable[[Any], object], count: int, *, bar: bool = False
 ) -> None:
-    work(one), work(five)  # whatever is only done the first time
+    work(one)  # whatever is only done the first time
+    work(five)
     times = [(seconds(lambda: work(one)), seconds(lambda: work(five))) for _ in range(ROUNDS)]
     ratios = sorted(many / few for few, many in times)
     few, many = (statistics.median(each) * 1e6 / count for each in zip(*times, strict=True))

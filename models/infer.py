@@ -149,7 +149,7 @@ class Resident:
             told = output.sites if asked.sites and not self._classifies else None
             scalars = None if told is None else _numbers(told.mean(0))
         values = each.mean(0)
-        deviations = each.std(0, ddof=1) if len(each) > 1 else None
+        deviations = _deviations(each, values) if len(each) > 1 else None
         starts = np.cumsum([0, *(graph.n_sites for graph in graphs)])
         rows = np.cumsum([0, *self._family.sizes(graphs)])
         found = [
@@ -234,6 +234,14 @@ def cut(graphs: Sequence[Sample], edges: int) -> Iterator[Sequence[Sample]]:
         held += graph.cost
     if start < len(graphs):
         yield graphs[start:]
+
+
+def _deviations(each: Rows, mean: Rows) -> Rows:
+    """Of a sample; as `std` does it, in less time where there is one row."""
+    away = each - mean
+    away *= away
+    deviations: Rows = np.sqrt(away.sum(0) / (len(each) - 1))
+    return deviations
 
 
 def _numbers(values: torch.Tensor) -> Rows:
