@@ -223,6 +223,40 @@ def api() -> str:
     )
 
 
+def models() -> str:
+    """Every model that ships."""
+    from service.cli import shipped
+
+    what = ("model", "predicts", "rows: learned / chosen by / judged by", "test error")
+    return "\n".join(
+        [
+            "# Models that ship",
+            "",
+            NOTICE,
+            "Each is an ensemble trained through the service by `python -m benchmarks.release --data FOLDER`; its",
+            "page at `/models/NAME` has plots, limits and settings. Errors are mean absolute ones of test rows",
+            "that neither taught nor chose anything, by the fixed split of `benchmarks/splits.py`.",
+            "",
+            *table((*what, "one member", "best simple method"), shipped.errors()),
+            "",
+            "## Intervals and domain",
+            "",
+            "Of the test rows: the share within the 90 % interval, the rank correlation of its width with the",
+            "error, and the share flagged as unlike the training data.",
+            "",
+            *table(
+                ("model", "members", "structures", "coverage", "correlation", "flagged"),
+                shipped.trust(),
+            ),
+            "",
+            "## Data",
+            "",
+            *table(("model", "data", "cite", "licence"), shipped.sources()),
+            "",
+        ]
+    )
+
+
 def settings_table(fields: Iterable[tuple[str, FieldInfo]]) -> list[str]:
     """A row a variable."""
     rows = [
@@ -250,6 +284,7 @@ PAGES = {
     "errors.md": errors,
     "cli.md": command_line,
     "api.md": api,
+    "models.md": models,
 }
 
 
