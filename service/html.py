@@ -1,6 +1,6 @@
 """Pieces of our pages: everything that comes from elsewhere is escaped here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from html import escape
 
 from starlette.responses import Response
@@ -75,13 +75,15 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: int = 0, ours: int | None = None
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numeric: Container[int] = (),
+    ours: int | None = None,
 ) -> str:
-    """Cells already as HTML; the last `numeric` columns are numbers, and row `ours` stands out."""
-    first = len(heads) - numeric
+    """Cells already as HTML; the columns `numeric` are numbers, and row `ours` stands out."""
 
     def kind(at: int) -> str:
-        return ' class="n"' if at >= first else ""
+        return ' class="n"' if at in numeric else ""
 
     top = "".join(f'<th scope="col"{kind(at)}>{escape(head)}</th>' for at, head in enumerate(heads))
     body = "".join(

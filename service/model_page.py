@@ -142,7 +142,7 @@ def _figures_beside_baselines(card: Card) -> str:
     return section(
         "Errors beside simple methods",
         f"<p>{by}, {unseen}.{_unit_note(card)}</p>",
-        table(heads, rows, numeric=len(names), ours=0),
+        table(heads, rows, numeric=range(1, len(heads)), ours=0),
         _better(card, ours),
         "" if known else "<p>What simple methods come to on the same rows is not known.</p>",
     )
@@ -228,7 +228,7 @@ def _trust(shown: Shown) -> str:
     known = (
         "<p>Each answer comes with an interval. Share of the test rows' true values that lay within it, "
         "by the level that was asked for; and how well the width ranks the errors (1: perfectly, 0: not at all).</p>"
-        + table(heads, rows, numeric=6)
+        + table(heads, rows, numeric=range(1, 7))
         if rows
         else ""
     )
@@ -263,7 +263,7 @@ def _element_rows(target: Target, one: TargetFigures, card: Card) -> str:
     ]
     head = f"{target.property}: all numbers, the largest errors first"
     unit = "" if target.unit == "1" else f" ({target.unit})"
-    return f"<details><summary>{escape(head)}</summary>{table(('element', f'mean absolute error{unit}', counted), rows, numeric=2)}</details>"
+    return f"<details><summary>{escape(head)}</summary>{table(('element', f'mean absolute error{unit}', counted), rows, numeric=(1, 2))}</details>"
 
 
 def _contributions(shown: Shown) -> str:

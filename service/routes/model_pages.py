@@ -207,17 +207,12 @@ def index(cards: list[Card], hidden: int) -> str:
 def rows(some: list[tuple[Card, int]]) -> str:
     """The models of a property."""
     heads = (
-        "model",
-        "learned from",
-        "by",
-        "in",
-        "training rows",
-        "its error",
-        "best simple method",
+        *("model", "its error", "best simple method", "in"),
+        *("training rows", "judged by", "learned from"),
     )
     if all(card.classifies for card, _ in some):
-        heads = (*heads[:5], "its figure", heads[-1])
-    return table(heads, [row(card, at) for card, at in some], numeric=3)
+        heads = ("model", "its figure", *heads[2:])
+    return table(heads, [row(card, at) for card, at in some], numeric=(1, 2, 4))
 
 
 def row(card: Card, at: int) -> list[str]:
@@ -232,10 +227,10 @@ def row(card: Card, at: int) -> list[str]:
     several = f" ({card.members} networks)" if card.members > 1 else ""
     return [
         f"{link(f'/models/{card.name}', card.name)}{several}",
-        escape(record.dataset if record else "not known"),
-        f"{PARTS[part]} rows" if part else "–",
-        escape(unit),
-        f"{record.rows['train']:,}" if record and "train" in record.rows else "–",
         "–" if ours is None else number(ours),
         "–" if best is None else number(best),
+        escape(unit),
+        f"{record.rows['train']:,}" if record and "train" in record.rows else "–",
+        f"{PARTS[part]} rows" if part else "–",
+        escape(record.dataset if record else "not known"),
     ]
