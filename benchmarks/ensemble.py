@@ -20,7 +20,6 @@ from models import samples
 from models.catalogue import RELEASED, Catalogue
 from models.checkpoint import load_networks
 from models.families.family import family
-from models.graphs.collate import collate
 from models.infer import Resident, prepare_process
 
 MEMBERS = 5
@@ -51,13 +50,17 @@ def main() -> None:
         for start in range(0, len(texts), BATCH):
             whole(model, texts[start : start + BATCH])
 
+    def one_a_time(model: Resident) -> None:
+        for text in texts[:SINGLE]:
+            whole(model, [text])
+
     _against("text to value", one, five, in_batches, len(texts), bar=True)
     _against("text to value, one crystal a time", one, five,
-             lambda model: [whole(model, [text]) for text in texts[:SINGLE]], SINGLE, bar=True)  # fmt: skip
+             one_a_time, SINGLE, bar=True)  # fmt: skip
     _against("answer", one, five, lambda model: model.answer(graphs), len(texts))
     _against("answer, one crystal a time", one, five,
              lambda model: [model.answer([graph]) for graph in graphs[:SINGLE]], SINGLE)  # fmt: skip
-    batch = collate(graphs[:BATCH])
+    batch = family(card.family).collate(graphs[:BATCH])
     ready = [family(card.family).ready(_members(card, count), CPU) for count in (1, MEMBERS)]
     with torch.inference_mode():
         _against(

@@ -116,7 +116,8 @@ class Resident:
         batch_edges: int = 200_000,
     ) -> list[Answer]:
         """One answer a graph. One that alone does not fit into memory has OutOfMemory as its error."""
-        limit = min(batch_edges, CPU_EDGES) if self.device.type == "cpu" else batch_edges
+        on_cpu: int = getattr(self._network, "edges_at_once", CPU_EDGES)
+        limit = min(batch_edges, on_cpu) if self.device.type == "cpu" else batch_edges
         answers: list[Answer] = []
         for some in cut(graphs, limit):
             answers += self._halving(some, Asked(features, sites, neighbours))

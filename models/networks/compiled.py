@@ -41,6 +41,10 @@ def there() -> bool:
 class CompiledNetwork:
     """Answers as the members in evaluation do; gated convolutions only."""
 
+    edges_at_once = (
+        64_000  # it goes through these a few crystals a time; the tables it fetches once
+    )
+
     def __init__(self, networks: Sequence[Trunk]) -> None:
         self._trunk = CompiledTrunk([FoldedTrunk(each) for each in networks])
         self._end = end([cast("ReadOut", each).readout for each in networks])
