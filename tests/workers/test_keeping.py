@@ -55,6 +55,14 @@ def test_answers_are_found_by_structure_model_weights_and_precision(redis):
     assert known(redis, Answers(redis, 100, "bfloat16"), card("a"), [digest(1)]) == [None]
 
 
+def test_what_was_judged_by_another_guide_is_judged_anew(redis):
+    answers, of = Answers(redis, 100, "float32"), card("a")
+    answers.keep(of, {digest(1): kept(1.5)})
+    guided = of.model_copy(update={"guide_sha256": "1" * 64})
+    assert known(redis, answers, guided, [digest(1)]) == [None]
+    assert known(redis, answers, of, [digest(1)]) == [(1.5,)]
+
+
 def test_what_another_version_kept_is_computed_anew(redis):
     answers, of = Answers(redis, 100, "float32"), card("a")
     answers.keep(of, {digest(1): b"\xffsome later layout", digest(2): kept(2.5)})
