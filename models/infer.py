@@ -3,7 +3,7 @@
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import DamagedModel, ModelError, OutOfMemory
-from models.families.family import Batch, Network, family
+from models.families.family import Network, family
 from models.memory import exhausted
 from models.networks.readout import Output
 from models.samples import Sample
@@ -84,7 +84,15 @@ class Asked:
 
     features: bool
     sites: bool
-    neighbours: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """What one pass through the network gives; of a structure that was too large the error alone."""
+
+    answers: list[Answer]
+    vectors: torch.Tensor | None = None  # (structures, width) the first member's
+    strain: Rows | None = None  # (structures, 2) what a guide wants to know of graphs
 
 
 class Resident:
@@ -118,28 +126,28 @@ class Resident:
         """One answer a graph. One that alone does not fit into memory has OutOfMemory as its error."""
         on_cpu: int = getattr(self._network, "edges_at_once", CPU_EDGES)
         limit = min(batch_edges, on_cpu) if self.device.type == "cpu" else batch_edges
-        answers: list[Answer] = []
-        for some in cut(graphs, limit):
-            answers += self._halving(some, Asked(features, sites, neighbours))
-        return answers
+        asked = Asked(features, sites)
+        passes = [one for some in cut(graphs, limit) for one in self._halving(some, asked)]
+        answers = [answer for one in passes for answer in one.answers]
+        if self._guide is None:
+            return answers
+        # Judging many at once costs a fraction of judging a few: each step is small.
+        return self._judged(self._guide, graphs, passes, answers, neighbours=neighbours)
 
-    def _halving(self, graphs: Sequence[Sample], asked: "Asked") -> list[Answer]:
+    def _halving(self, graphs: Sequence[Sample], asked: "Asked") -> list["Pass"]:
         try:
-            return self._together(graphs, asked)
+            return [self._together(graphs, asked)]
         except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not exhausted(error):
                 raise
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(graphs) == 1:
-            return [Answer((), error=_too_large(graphs[0], self.device))]
+            return [Pass([Answer((), error=_too_large(graphs[0], self.device))])]
         middle = len(graphs) // 2
-        return [
-            *self._halving(graphs[:middle], asked),
-            *self._halving(graphs[middle:], asked),
-        ]
+        return [*self._halving(graphs[:middle], asked), *self._halving(graphs[middle:], asked)]
 
-    def _together(self, graphs: Sequence[Sample], asked: "Asked") -> list[Answer]:
+    def _together(self, graphs: Sequence[Sample], asked: "Asked") -> "Pass":
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self._half):
             batch = self._family.collate(graphs)
             output = self._network(batch.to(self.device))
@@ -163,30 +171,37 @@ class Resident:
             )
             for at in range(len(graphs))
         ]
-        return self._judged(graphs, found, vectors[0], batch, asked)
+        strain = None if self._guide is None else self._guide.strain(batch)
+        return Pass(found, vectors[0], strain)
 
     def _judged(
         self,
+        guide: "Guide",
         graphs: Sequence[Sample],
+        passes: Sequence["Pass"],
         found: list[Answer],
-        vectors: torch.Tensor,
-        batch: Batch,
-        asked: "Asked",
+        *,
+        neighbours: bool,
     ) -> list[Answer]:
         """The same, with how far to trust each."""
         good = [at for at, answer in enumerate(found) if answer.error is None]
-        if self._guide is None or not good:
+        if not good:
             return found
-        trust = self._guide.judge(
+        width = next(one.vectors.shape[1] for one in passes if one.vectors is not None)
+        empty = torch.zeros(1, width)
+        vectors = torch.cat([empty if one.vectors is None else one.vectors for one in passes])
+        strains = [np.zeros((1, 2)) if one.strain is None else one.strain for one in passes]
+        trust = guide.judge(
             [graphs[at] for at in good],
             vectors[good],
             [found[at].values for at in good],
             [found[at].std for at in good],
-            neighbours=asked.neighbours,
-            batch=batch if len(good) == len(found) else None,
+            np.concatenate(strains)[good] if guide.gauge else None,
+            neighbours=neighbours,
         )
         for at, each in zip(good, trust, strict=True):
-            found[at] = replace(found[at], trust=each)
+            one = found[at]
+            found[at] = Answer(one.values, one.std, one.features, one.contributions, each)
         return found
 
     def _one(

@@ -60,7 +60,7 @@ class Building:
         bare.levels = self._levels(bare)
         ordinary = val if len(val) else taught
         if weights is not None:
-            at_rest = bare.strain(ordinary.samples)
+            at_rest = bare.strains(ordinary.samples)
             assert at_rest is not None
             bare.rest = np.median(at_rest, axis=0)
         bare.limits = self._limits(bare, look, order, val)
@@ -93,7 +93,7 @@ class Building:
         own[order] = np.arange(len(order))
         places = bare.space.places(self.taught.features)
         distance, _ = bare.space.nearest(places, AROUND, own=own)
-        of_train = bare.terms(look, distance, bare.strain(self.taught.samples))
+        of_train = bare.terms(look, distance, bare.strains(self.taught.samples))
         if not len(val):
             return Limits.learned(_unsigned(of_train), _unsigned(of_train))
         of_val = _unsigned(part(bare, val).looked.terms)

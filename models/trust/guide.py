@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 CALLED = {"crystal": "crystals", "site": "crystals", "bond": "slabs", "image": "images"}
 NEIGHBOURS = 5  # that are told
 FARTHEST = 1e6
-CHUNK = 256  # structures in a batch of the gauge
+CHUNK = 64  # structures in a batch of the gauge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,12 +74,12 @@ class Guide:
         features: Tensor,
         values: Sequence[Sequence[float]],
         stds: Sequence[Sequence[float] | None],
+        strain: Floats | None,
         *,
         neighbours: bool = False,
-        batch: Any = None,
     ) -> list[Trust]:
-        """Of answers and the first member's vectors; `batch` are the samples collated, if they are already."""
-        seen = self.look(samples, features, batch)
+        """Of answers, the first member's vectors, and what `strain` says."""
+        seen = self.look(samples, features, strain)
         scaled, score = self.scores(seen)
         words = Words(
             self.known, self.limits, seen.geometry, seen.terms, scaled, CALLED[self.family]
@@ -94,13 +94,12 @@ class Guide:
             for at in range(len(samples))
         ]
 
-    def look(self, samples: Sequence[Any], features: Tensor, batch: Any = None) -> Looked:
+    def look(self, samples: Sequence[Any], features: Tensor, strain: Floats | None) -> Looked:
         """All that is needed to judge them."""
         places = self.space.places(features)
         distance, which = self.space.nearest(places, AROUND)
         look = geometry(samples)
-        terms = self.terms(look, distance, self.strain(samples, batch))
-        return Looked(samples, places, look, distance, which, terms)
+        return Looked(samples, places, look, distance, which, self.terms(look, distance, strain))
 
     def scores(self, seen: Looked) -> tuple[Terms, Floats]:
         """In how far they are outside, term by term and altogether."""
@@ -118,18 +117,20 @@ class Guide:
             found["stretch"], found["shake"] = np.abs(strain[:, 0]), np.maximum(strain[:, 1], 0.0)
         return found
 
-    def strain(self, samples: Sequence[Any], batch: Any = None) -> Floats | None:
-        """Stretch (a logarithm) and shake (Å) of each, beyond what is usual.  # (structures, 2)"""
+    def strain(self, batch: Any) -> Floats | None:
+        """Stretch (a logarithm) and shake (Å) of each structure, beyond what is usual.  # (structures, 2)"""
         if self.gauge is None:
             return None
-        if batch is not None:
-            return self._strain(batch)
-        parts = [samples[at : at + CHUNK] for at in range(0, len(samples), CHUNK)]
-        return np.concatenate([self._strain(gauge.collated(some)) for some in parts])
-
-    def _strain(self, batch: Any) -> Floats:
         with torch.inference_mode():
             return np.asarray(self._gauge(batch).double().numpy() - self.rest)
+
+    def strains(self, samples: Sequence[Any]) -> Floats | None:
+        """The same of samples."""
+        if self.gauge is None:
+            return None
+        parts = [samples[at : at + CHUNK] for at in range(0, len(samples), CHUNK)]
+        found = [self.strain(gauge.collated(some)) for some in parts]
+        return np.concatenate([each for each in found if each is not None])
 
     def table(self, of: Lines, seen: Looked) -> Floats:
         """What the difficulty of each line follows from."""

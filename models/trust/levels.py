@@ -84,5 +84,8 @@ def _inputs(
 
 def _shares(samples: Sequence[Any]) -> Floats:
     """The root of each element's share, so that a few atoms count for something.  # (structures, KINDS)"""
-    found = np.stack([np.bincount(each.numbers, minlength=KINDS) for each in samples])
+    sizes = [len(each.numbers) for each in samples]
+    place = np.repeat(np.arange(len(sizes)) * KINDS, sizes)
+    place += np.concatenate([each.numbers for each in samples])
+    found = np.bincount(place, minlength=KINDS * len(sizes)).reshape(-1, KINDS)
     return np.asarray(np.sqrt(found / found.sum(1, keepdims=True)))

@@ -66,7 +66,7 @@ def answered(resident: Resident, data: Dataset, rows: Rows) -> Answered:
 
 def part(guide: Guide, of: Answered) -> Part:
     """Looked at."""
-    return Part(of, guide.look(of.samples, of.features))
+    return Part(of, guide.look(of.samples, of.features, guide.strains(of.samples)))
 
 
 def labelled(family: str, data: Dataset, of: Answered, targets: int) -> tuple[Lines, Floats]:

@@ -12,7 +12,7 @@ Integers = NDArray[np.int64]
 
 AXES = 16  # directions in which vectors differ most
 FLAT = 1e-3  # of the largest deviation: directions of less tell nothing
-SEARCHED = 2_000  # by every answer; all that are kept only when neighbours are asked for
+SEARCHED = 1_000  # by every answer; all that are kept only when neighbours are asked for
 AROUND = 8  # neighbours that an answer's difficulty follows from
 CHUNK = 1_024  # queries at once
 
