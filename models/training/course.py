@@ -99,7 +99,7 @@ def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lamb
         outcome = _outcome(work, source, simple, ended, kept, duration_s=took)
         card = outcome.card()
         # One who cancels will not wait.
-        trust = None if outcome.stopped else _trusted(work, source, card, kept)
+        trust = None if outcome.stopped else _trusted(work, source, card, kept, reports)
         if trust is not None:
             guide = {"guide_sha256": save_guide(work.folder / "model", trust.guide)}
             card = card.model_copy(update=trust.told() | guide)
@@ -241,8 +241,11 @@ def _outcome(
     )  # fmt: skip
 
 
-def _trusted(work: Work, source: Source, card: Card, kept: list[Training]) -> Fitted | None:
+def _trusted(
+    work: Work, source: Source, card: Card, kept: list[Training], reports: Reports
+) -> Fitted | None:
     """How far the model can be trusted."""
+    reports.log("learning how far to trust the answers")
     stored, rows = source.stored, source.rows.tolist()
     names, formulas = stored.names, stored.formulas
     return fitted(
