@@ -11,6 +11,7 @@ from service.dependencies import TheHouse
 from service.documented import OPEN, answer, problems
 from service.html import POLICY, link, page
 from service.problems import CODES, Problem, brief
+from service.routes.model_pages import is_public
 from service.schemas.state import Root
 from service.view import json
 
@@ -82,6 +83,7 @@ async def root(request: Request, house: TheHouse) -> Response:
     models = "".join(
         f"<li>{link(f'/models/{card.id}', card.id)}: {escape(card.title)}</li>"
         for card in house.catalogue.list()
+        if house.keys.required is False or is_public(house, card)
     )
     here = escape(str(request.base_url).rstrip("/"))
     curl = f"curl -F files=@NaCl.cif -F model=formation-energy {here}/v1/predictions"

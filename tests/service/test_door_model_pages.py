@@ -266,6 +266,7 @@ def test_with_keys_only_what_ships_is_shown_to_everybody(guarded: Any) -> None:
     assert guarded.client.get("/models/formation-energy").status_code == 200
     text = guarded.client.get("/models").text
     assert "/models/ours" not in text
+    assert "/models/ours" not in guarded.client.get("/", headers=HTML).text
     assert "more can be seen with a key" in text
 
 
