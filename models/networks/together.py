@@ -1,4 +1,4 @@
-"""Members of an ensemble arranged for answering: in one pass, whatever the device and the network."""
+"""Members of an ensemble arranged for answering together: what they share is computed once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
