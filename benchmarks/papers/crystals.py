@@ -104,9 +104,8 @@ def _points(source: Set, rows: tuple[int | None, ...], equations: tuple[str, ...
 CURVE = Table(
     "learning-curve",
     "Learning curve of formation energies",
-    "Fig. 2b of the paper shows the error falling with the number of training crystals for both equations, from some "
-    "hundreds of crystals to 28,046, where it ends at 0.112 (its text also says 0.136) and 0.039 eV/atom. Fewer rows "
-    "are always among more.",
+    "Fig. 2b of the paper shows the error falling with the number of training crystals for both equations, to "
+    "28,046, where it ends at 0.112 (its text also says 0.136) and 0.039 eV/atom. Fewer rows are always among more.",
     ("Eq. 4", "Eq. 5"),
     _points(FORMATION, CURVE_ROWS, ("Eq. 4", "Eq. 5")),
     curve="mean absolute error, eV/atom",

@@ -29,7 +29,7 @@ $ python -m benchmarks.paper_tables --draw                      # this page alon
 
 Each result is kept as soon as it is there and not computed again; a run that was killed goes on from its checkpoint
 (`--state`). Without DATA, `make tables` draws the page alone; a set that is not in the folder is left out. One process, one thread;
-no GPU is needed, and none was used here. The classic methods need scikit-learn (`pip install 'matprop[dev]'`).
+no GPU is needed, and none was used here.
 
 **How to read it.** Errors are mean absolute ones of test rows that chose nothing: by the fixed splits of
 `benchmarks/splits.py`, of pairs of atoms 30 %, as in the paper. "Trained on" is the number of structures that the weights
