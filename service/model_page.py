@@ -4,22 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from models.card import Card, Target
 from models.families.kinds import KINDS
 from models.figures.drawing import file_of
 from models.figures.told import Elements, Figures, TargetFigures
 from service.html import code, facts, link, listed, section, table
-from service.model_limits import PARTS, limits
+from service.model_errors import errors, number
+from service.model_limits import limits
+from service.model_origin import origin
 
-FIGURE_NAMES = {
-    "mae": "mean absolute error",
-    "rmse": "root mean square",
-    "r2": "R²",
-    "auc": "area under ROC",
-    "accuracy": "accuracy",
-}
 ANSWERS = {
     "crystal": "one number for a structure",
     "sites": "one number for each site",
@@ -64,14 +58,14 @@ def body(shown: Shown) -> str:
     return "".join(
         [
             _head(shown),
-            _figures_beside_baselines(shown.card),
+            errors(shown.card),
             _answers_beside_truth(shown),
             _trust(shown),
             _by_element(shown),
             _contributions(shown),
             section("Limits", limits(shown.card)),
             _call(shown),
-            _origin(shown),
+            origin(shown.card, _drawing(shown, "curve")),
             _versions(shown),
         ]
     )
@@ -82,16 +76,6 @@ def answers(card: Card) -> str:
     if card.classifies:
         return f"the probability of {(card.classes or ('', 'the last class'))[-1]}"
     return ANSWERS[KINDS[card.family].answers]
-
-
-def judge(card: Card) -> str | None:
-    """The part by which it is judged."""
-    return next((part for part in ("test", "val", "train") if card.metrics.get(part)), None)
-
-
-def number(value: float) -> str:
-    """For a table."""
-    return escape(f"{value:.4g}".replace("-", "\N{MINUS SIGN}"))
 
 
 def _head(shown: Shown) -> str:
@@ -119,66 +103,6 @@ def _head(shown: Shown) -> str:
 def _target(target: Target, card: Card) -> str:
     unit = "" if card.classifies or target.unit == "1" else f" in {escape(target.unit)}"
     return f"<strong>{escape(target.property)}</strong>{unit}"
-
-
-def _figures_beside_baselines(card: Card) -> str:
-    part = judge(card)
-    if part is None:
-        return section(
-            "Errors", "<p>How large its errors are is not known: its card has no figures.</p>"
-        )
-    ours, known = card.metrics[part], card.baselines
-    names = [name for name in FIGURE_NAMES if name in ours]
-    names += [name for name in ours if name.startswith(("mae:", "mae_"))]
-    heads = ["", *(_figure(name, card) for name in names)]
-    rows = [["this model", *(_cell(ours, name) for name in names)]]
-    rows += [
-        [escape(each), *(_cell(found, name) for name in names)] for each, found in known.items()
-    ]
-    count = (card.training.rows if card.training else {}).get(part)
-    by = f"By {count:,} {PARTS[part]} rows" if count else f"By the {PARTS[part]} rows"
-    unseen = {"test": "which it has never seen", "val": "by which its epoch was chosen: others may be worse",
-              "train": "from which it learned: others will be worse"}[part]  # fmt: skip
-    return section(
-        "Errors beside simple methods",
-        f"<p>{by}, {unseen}.{_unit_note(card)}</p>",
-        table(heads, rows, numeric=range(1, len(heads)), ours=0),
-        _better(card, ours),
-        "" if known else "<p>What simple methods come to on the same rows is not known.</p>",
-    )
-
-
-def _figure(name: str, card: Card) -> str:
-    if name.startswith("mae:"):
-        return f"MAE, {name.removeprefix('mae:')}"
-    if name.startswith("mae_"):
-        return f"MAE, bond {name.removeprefix('mae_')}"
-    if name == "mae" and len(card.targets) > 1:
-        return "MAE, mean of all"
-    return FIGURE_NAMES[name]
-
-
-def _unit_note(card: Card) -> str:
-    units = dict.fromkeys(one.unit for one in card.targets)
-    if card.classifies or set(units) == {"1"}:
-        return ""
-    return f" Errors in {escape(', '.join(units))}."
-
-
-def _cell(found: dict[str, float], name: str) -> str:
-    return number(found[name]) if name in found else "–"
-
-
-def _better(card: Card, ours: dict[str, float]) -> str:
-    figure = "mae"
-    others = {name: each[figure] for name, each in card.baselines.items() if figure in each}
-    if figure not in ours or not others or ours[figure] <= 0:
-        return ""
-    name, least = min(others.items(), key=lambda each: each[1])
-    if least <= ours[figure]:
-        return f"<p>It does not beat {escape(name)}.</p>"
-    times = least / ours[figure]
-    return f'<p class="good">Its error is {times:.1f} times smaller than that of the best of them, {escape(name)}.</p>'
 
 
 def _drawing(shown: Shown, kind: str, target: int = 0) -> str:
@@ -334,73 +258,6 @@ def _call(shown: Shown) -> str:
         f"<pre>{escape(curl)}</pre><pre>{escape(python)}</pre>",
         f"<p>Its name in calls is {code(card.id)}{short}.{also} {link('/docs', 'All of the API')}.</p>",
     )  # fmt: skip
-
-
-def _origin(shown: Shown) -> str:
-    card, record = shown.card, shown.card.training
-    if record is None:
-        return section(
-            "Where it comes from", "<p>Its data and its training are not known.</p>", _network(card)
-        )
-    rows = ", ".join(f"{PARTS.get(part, part)} {count:,}" for part, count in record.rows.items())
-    left = [f"{record.unlabelled:,} without a label" if record.unlabelled else "",
-            f"{record.refused:,} that could not be read" if record.refused else ""]  # fmt: skip
-    seeds = ", ".join(map(str, record.seeds or (() if record.seed is None else (record.seed,))))
-    told = facts(
-        [
-            ("Data", escape(record.dataset)),
-            ("Columns", ", ".join(map(code, record.columns))),
-            ("Licence of the data", escape(record.licence or "")),
-            ("Citation", escape(record.citation or "")),
-            ("Rows", escape(rows)),
-            ("Left out", escape(", ".join(each for each in left if each))),
-            ("Split", escape(record.split or "")),
-            ("Recipe", escape(record.recipe or "")),
-            ("Started from", code(record.start_from) if record.start_from else ""),
-            ("Seeds", seeds),
-            ("Epoch that was kept", "" if record.best_epoch is None else str(record.best_epoch)),
-            ("Took", "" if record.duration_s is None else _duration(record.duration_s)),
-            ("On", escape(record.device or "")),
-            ("With", escape(", ".join(f"{name} {it}" for name, it in record.libraries.items()))),
-            ("Fingerprint of the data", code(record.dataset_sha256) if record.dataset_sha256 else ""),
-        ]
-    )  # fmt: skip
-    missing = [
-        name
-        for name, known in (("citation", record.citation), ("licence", record.licence))
-        if not known
-    ]
-    unknown = f"<p class=soft>Not told: {' and '.join(missing)} of the data.</p>" if missing else ""
-    return section(
-        "Where it comes from",
-        told,
-        unknown,
-        _drawing(shown, "curve"),
-        _settings(card),
-        _network(card),
-    )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
-
-
-def _settings(card: Card) -> str:
-    settings = card.training.settings if card.training else {}
-    return _more("All settings of the training", settings)
-
-
-def _network(card: Card) -> str:
-    return _more("The input", card.input.model_dump(mode="json")) + _more(
-        "The network", card.network.model_dump(mode="json")
-    )
-
-
-def _more(title: str, values: dict[str, Any]) -> str:
-    if not values:
-        return ""
-    rows = [(name, code(json.dumps(value, ensure_ascii=False))) for name, value in values.items()]
-    return f"<details><summary>{escape(title)}</summary>{facts(rows)}</details>"
 
 
 def _versions(shown: Shown) -> str:

@@ -19,8 +19,9 @@ from models.figures import kept
 from service.dependencies import TheHouse, TheMeeting
 from service.house import House
 from service.html import STILL, link, page, section, table
+from service.model_errors import judge, number
 from service.model_limits import PARTS
-from service.model_page import Shown, body, judge, number
+from service.model_page import Shown, body
 from service.problems import Problem, brief
 
 router = APIRouter(tags=["models"], include_in_schema=False)

@@ -1,0 +1,77 @@
+"""Where a model comes from: its data, its training, its settings, as a part of its page."""
+
+import json
+from html import escape
+from typing import Any
+
+from models.card import Card
+from service.html import code, facts, section
+from service.model_limits import PARTS
+
+
+def origin(card: Card, curve: str) -> str:
+    """`curve`: the drawing of the training's course, where there is one."""
+    record = card.training
+    if record is None:
+        return section(
+            "Where it comes from", "<p>Its data and its training are not known.</p>", _network(card)
+        )
+    rows = ", ".join(f"{PARTS.get(part, part)} {count:,}" for part, count in record.rows.items())
+    left = [f"{record.unlabelled:,} without a label" if record.unlabelled else "",
+            f"{record.refused:,} that could not be read" if record.refused else ""]  # fmt: skip
+    seeds = ", ".join(map(str, record.seeds or (() if record.seed is None else (record.seed,))))
+    told = facts(
+        [
+            ("Data", escape(record.dataset)),
+            ("Columns", ", ".join(map(code, record.columns))),
+            ("Licence of the data", escape(record.licence or "")),
+            ("Citation", escape(record.citation or "")),
+            ("Rows", escape(rows)),
+            ("Left out", escape(", ".join(each for each in left if each))),
+            ("Split", escape(record.split or "")),
+            ("Recipe", escape(record.recipe or "")),
+            ("Started from", code(record.start_from) if record.start_from else ""),
+            ("Seeds", seeds),
+            ("Epoch that was kept", "" if record.best_epoch is None else str(record.best_epoch)),
+            ("Took", "" if record.duration_s is None else _duration(record.duration_s)),
+            ("On", escape(record.device or "")),
+            ("With", escape(", ".join(f"{name} {it}" for name, it in record.libraries.items()))),
+            ("Fingerprint of the data", code(record.dataset_sha256) if record.dataset_sha256 else ""),
+        ]
+    )  # fmt: skip
+    missing = [
+        name
+        for name, known in (("citation", record.citation), ("licence", record.licence))
+        if not known
+    ]
+    unknown = f"<p class=soft>Not told: {' and '.join(missing)} of the data.</p>" if missing else ""
+    return section(
+        "Where it comes from",
+        told,
+        unknown,
+        curve,
+        _settings(card),
+        _network(card),
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _settings(card: Card) -> str:
+    settings = card.training.settings if card.training else {}
+    return _more("All settings of the training", settings)
+
+
+def _network(card: Card) -> str:
+    return _more("The input", card.input.model_dump(mode="json")) + _more(
+        "The network", card.network.model_dump(mode="json")
+    )
+
+
+def _more(title: str, values: dict[str, Any]) -> str:
+    if not values:
+        return ""
+    rows = [(name, code(json.dumps(value, ensure_ascii=False))) for name, value in values.items()]
+    return f"<details><summary>{escape(title)}</summary>{facts(rows)}</details>"
