@@ -17,6 +17,7 @@ Integers = NDArray[np.int64]
 
 KINDS = 128  # more than there are elements
 ROOM = 64.0  # Å; more than any edge is long
+CHUNK = 256  # atoms of a picture
 FAINT = 0.5  # edges of less weight are beyond the shell of nearest neighbours
 UNKNOWN_RADIUS = 1.7  # Å, of elements whose covalent radius is not published
 
@@ -123,10 +124,15 @@ def _of_pictures(pictures: Sequence[Picture]) -> Geometry:
 def _nearest(picture: Picture) -> tuple[Floats, Integers]:
     """Distance and number of each atom's nearest neighbour."""
     places = picture.fractional.astype(np.float64)
-    apart = places[:, None] - places[None]
-    if picture.periodic:
-        apart -= np.rint(apart)
-    length = np.linalg.norm(apart * picture.lengths, axis=2)
-    np.fill_diagonal(length, np.inf)
-    partner = picture.numbers[length.argmin(1)].astype(np.int64)
-    return length.min(1), partner
+    count = len(places)
+    distance, partner = np.empty(count), np.empty(count, np.int64)
+    for start in range(0, count, CHUNK):  # of large sheets not all pairs at once
+        some = np.arange(start, min(start + CHUNK, count))
+        apart = places[some, None] - places[None]
+        if picture.periodic:
+            apart -= np.rint(apart)
+        length = np.linalg.norm(apart * picture.lengths, axis=2)
+        length[np.arange(len(some)), some] = np.inf
+        near = length.argmin(1)
+        distance[some], partner[some] = length[np.arange(len(some)), near], picture.numbers[near]
+    return distance, partner
