@@ -19,6 +19,8 @@ from benchmarks.running import service
 from benchmarks.studies import STUDIES, Study
 from models.card import Card, TrainingRecord
 from models.catalogue import CARD, RELEASED, card_bytes
+from models.figures import kept
+from models.figures.drawing import write
 from service.client import Client
 from service.client_errors import NotFound
 
@@ -168,21 +170,21 @@ def main() -> None:
         Client(f"http://127.0.0.1:{port}") as client,
     ):
         for name in given.only:
-            known = _known(client, name)
+            known = _known(client, name, "trained")
             if known is None or given.again or given.anew:
-                start = known if given.again else None
+                start = (known or _known(client, name, "released")) if given.again else None
                 _learn(client, given.data, name, start, given.members)
             card = _brought_out(client, name, given.out)
             print(f"{card.id}: {card.metrics.get('test')} {card.baselines}", flush=True)
 
 
-def _known(client: Client, name: str) -> str | None:
-    """The newest version that the service has made itself."""
+def _known(client: Client, name: str, origin: str) -> str | None:
+    """The newest version that the service has made itself, or that ships with it."""
     try:
         cards = [item.card for item in client.model(name).items]
     except NotFound:
         return None
-    return next((card.id for card in cards if card.origin == "trained"), None)
+    return next((card.id for card in cards if card.origin == origin), None)
 
 
 def _learn(client: Client, data: Path, name: str, start: str | None, members: int | None) -> None:
@@ -210,14 +212,16 @@ def _learn(client: Client, data: Path, name: str, start: str | None, members: in
 
 def _brought_out(client: Client, name: str, out: Path) -> Card:
     """The newest version as a released one: the card says where the data come from."""
-    known = _known(client, name)
+    known = _known(client, name, "trained")
     assert known is not None
-    with tempfile.TemporaryDirectory() as scratch:
-        with zipfile.ZipFile(client.export_model(known, Path(scratch) / "model.zip")) as files:
-            card = Card.model_validate_json(files.read(CARD))
-            folder = _place(out / name, card)
-            folder.mkdir(parents=True, exist_ok=True)
-            files.extractall(folder)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        zipfile.ZipFile(client.export_model(known, Path(scratch) / "model.zip")) as files,
+    ):
+        card = Card.model_validate_json(files.read(CARD))
+        folder = _place(out / name, card)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.extractall(folder)
     card = card.model_copy(
         update={
             "version": int(folder.name),
@@ -226,6 +230,8 @@ def _brought_out(client: Client, name: str, out: Path) -> Card:
             "notes": (*RELEASES[name].notes, *card.notes),
         }
     )
+    if figures := kept.read(card, folder):
+        card = write(folder, card, figures)  # drawings do not travel
     (folder / CARD).write_bytes(card_bytes(card))
     return card
 

@@ -164,8 +164,7 @@ class Outcome:
         )
 
     def _record(self, manifest: dict[str, Any]) -> TrainingRecord:
-        plan, best_one = self.plan, self.best
-        made = self._made()
+        plan, made = self.plan, self._made()
         if self.before and not plan.training["epochs"]:  # the weights are still those
             made = {name: getattr(self.before, name) for name in made}
         return TrainingRecord(
