@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import cast
 
 import numpy as np
-import torch
 
 from benchmarks.papers.material import Material
 from models.card import Card, Target
@@ -23,15 +22,11 @@ def flagged(material: Material, complete: Settings, training: Training) -> dict[
     found = fitted(card, [training.average], material.data, training.parts, training.device)
     if found is None:
         return {}
-    resident = Resident(card, [training.average], training.device)
+    resident = Resident(card, [training.average], training.device, guide=found.guide)
 
     def share(rows: Rows) -> float:
-        samples = [material.data.samples[row] for row in rows]
-        each = resident.answer(samples, features=True)
-        features = torch.tensor([answer.features for answer in each])
-        values, stds = [answer.values for answer in each], [answer.std for answer in each]
-        trusts = found.guide.judge(samples, features, values, stds)
-        return float(np.mean([trust.score > 1 for trust in trusts]))
+        answers = resident.answer([material.data.samples[row] for row in rows])
+        return float(np.mean([each.trust is not None and each.trust.score > 1 for each in answers]))
 
     return {"test": share(material.parts.test), "beyond": share(material.beyond)}
 
