@@ -118,9 +118,11 @@ def _how(line: Line, known: Results) -> Iterator[str]:
 
 
 def _size(found: Found, run: Run) -> str:
-    many = len(found.results)
-    times = f", {many} {'folds' if run.source.folds else 'seeds'}" if many > 1 else ""
-    return ("full" if found.results[0]["size"] == "full" else "shortened") + times
+    many, size = len(found.results), found.results[0]["size"]
+    told = "full" if size == "full" else "shortened"
+    if run.source.folds:
+        return f"{told}, {many} fold{'s' if many > 1 else ''}"
+    return told + (f", {many} seeds" if many > 1 else "")
 
 
 def _curve(table: Table, known: Results) -> dict[str, list[Point]]:
