@@ -41,6 +41,7 @@
 #define PART 96       /* sites, at most, that share rows of their distances */
 #define LOOK_BACK 16 /* edges; those that are alike are near each other, as all are sorted by distance */
 #define TALLEST 12
+#define LARGEST (1 << 14) /* of whatever is counted in a network, so that products of four are still numbers */
 #define TAPS 6 /* rows of a table around a distance */
 
 typedef struct {
@@ -565,11 +566,13 @@ static PyObject *do_not_fit(void)
     return NULL;
 }
 
+static int fair(Py_ssize_t count) { return count > 0 && count <= LARGEST; }
+
 /* Buffers of the weights and of the batch. 0: they do not fit together. */
 static int laid_out(Pass *p, const Py_buffer *w, const Py_buffer *b)
 {
     const Py_ssize_t m = p->members, l = p->convolutions, n = p->width;
-    if (m < 1 || l < 1 || n < LANES || n % LANES || m > 1 << 20 || l > 1 << 20 || n > 1 << 20) return 0;
+    if (!fair(m) || !fair(l) || !fair(n) || n % LANES) return 0;
     p->elements = w[0].len / (4 * m * n);
     p->rows = w[2].len / (8 * l * m * n);
     p->count = p->steps > 0 ? TAPS : 1;
@@ -587,7 +590,7 @@ static int laid_out(Pass *p, const Py_buffer *w, const Py_buffer *b)
     for (int k = 0; k < 7; k++)
         if (b[k].buf && b[k].len != right[k]) return 0;
     if (p->elements < 1 || p->rows < p->count || p->crystals < 1 || (p->kept != 1 && p->kept != l + 1)) return 0;
-    if (p->sites > INT32_MAX || p->edges > INT32_MAX || p->rows > INT32_MAX) return 0;
+    if (p->sites > INT32_MAX || p->edges > INT32_MAX / 4 || p->rows > INT32_MAX) return 0; /* slots: 2 or 4 an edge */
     p->start = w[0].buf;
     p->first = w[1].buf;
     p->table = w[2].buf;
@@ -641,7 +644,7 @@ static PyObject *dense(PyObject *self, PyObject *args)
     (void)self;
     if (!PyArg_ParseTuple(args, "(nnn)y*y*y*w*", &d.members, &d.across, &d.count, &b[0], &b[1], &b[2], &b[3]))
         return NULL;
-    int fits = d.members > 0 && d.across >= d.count && d.count > 0;
+    int fits = fair(d.members) && fair(d.across) && fair(d.count) && d.across >= d.count;
     if (fits) {
         d.rows = b[0].len / (4 * d.members * d.across);
         d.panels = b[2].len / (4 * d.members * PANEL);
@@ -667,7 +670,7 @@ static PyObject *mean(PyObject *self, PyObject *args)
     Py_ssize_t members, across, width, sites = 0, crystals = 0;
     (void)self;
     if (!PyArg_ParseTuple(args, "(nnn)y*y*w*", &members, &across, &width, &b[0], &b[1], &b[2])) return NULL;
-    int fits = members > 0 && width > 0 && across >= width;
+    int fits = fair(members) && fair(across) && fair(width) && across >= width;
     if (fits) {
         sites = b[0].len / (4 * members * across);
         crystals = b[1].len / 8;
@@ -686,7 +689,7 @@ static PyObject *told(PyObject *self, PyObject *args)
     (void)self;
     if (!PyArg_ParseTuple(args, "(nnnn)y*y*y*w*", &members, &across, &count, &outputs, &b[0], &b[1], &b[2], &b[3]))
         return NULL;
-    int fits = members > 0 && count > 0 && across >= count && outputs > 0;
+    int fits = fair(members) && fair(across) && fair(count) && fair(outputs) && across >= count;
     if (fits) {
         rows = b[0].len / (4 * members * across);
         fits = b[0].len == 4 * members * rows * across && b[1].len == 8 * members * outputs * count

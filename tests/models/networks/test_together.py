@@ -191,6 +191,16 @@ def test_indices_that_lead_nowhere_are_refused(
 
 
 @needs_compiled
+@pytest.mark.parametrize("step", ["dense", "told", "mean"])
+def test_sizes_whose_product_is_no_number_are_refused(step: str) -> None:
+    shape = (1 << 62, 1, 1, 1) if step == "told" else (1 << 62, 1, 1)
+    buffers = [np.empty(0, np.float32)] * (3 if step == "mean" else 4)
+
+    with pytest.raises(ValueError, match="fit together"):
+        getattr(compiled.steps, step)(shape, *buffers)
+
+
+@needs_compiled
 def test_an_edge_into_another_crystal_is_refused(crystals: list[Structure]) -> None:
     graphs = [featurise(each, GraphSettings()) for each in crystals * 20]
     batch = collate(graphs)
