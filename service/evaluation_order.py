@@ -165,6 +165,7 @@ def repeated(card: Card, known: Known) -> TrainingRequest:
         for name in TrainingSettings.model_fields
         if name in record.settings
     }
+    ensemble = 1 < card.members == len(record.seeds)
     return TrainingRequest(
         dataset=known.manifest.id,
         family=card.family,
@@ -178,5 +179,7 @@ def repeated(card: Card, known: Known) -> TrainingRequest:
         columns=record.beside,
         split=SplitRequest(**record.division.model_dump() if record.division else {}),
         start_from=record.start_from,
-        seed=record.seed,
+        members=card.members,
+        seeds=list(record.seeds) if ensemble else None,
+        seed=None if ensemble else record.seed,
     )

@@ -48,6 +48,7 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         settings = settings_of(asked, family, start, classifies=of_classes)
     except InputError as error:
         raise pointed(error, inner(error) or "/settings") from error
+    members = members_of(asked, start)
     order = TrainOrder(
         dataset=known.manifest.id,
         family=family,
@@ -58,8 +59,8 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         network=settings.network.model_dump(mode="json"),
         training=settings.training.model_dump(mode="json"),
         split=split_of(asked.split, known.manifest),
-        seeds=seeds_of(asked),
-        members=asked.members or 1,
+        seeds=seeds_of(asked, members),
+        members=members,
         register_as=name_of(asked, family, targets, known) if named else None,
         title=asked.title,
         start_from=start.id if start else None,
@@ -214,12 +215,19 @@ def columns_of(asked: TrainingRequest, manifest: Manifest) -> dict[str, str]:
     return {str(what): column for what, column in asked.columns.items()}
 
 
-def seeds_of(asked: TrainingRequest) -> tuple[int, ...]:
+def members_of(asked: TrainingRequest, start: Card | None) -> int:
+    """What goes on from an ensemble goes on from all of its members, unless something else is said."""
+    if start is None or asked.seeds is not None or asked.seed is not None:
+        return asked.members or 1
+    return asked.members or start.members
+
+
+def seeds_of(asked: TrainingRequest, members: int) -> tuple[int, ...]:
     """In whichever field they came."""
     if asked.seeds:
         return tuple(asked.seeds)
     first = asked.seed or 0
-    return tuple((first + more) % 2**32 for more in range(asked.members or 1))
+    return tuple((first + more) % 2**32 for more in range(members))
 
 
 def name_of(

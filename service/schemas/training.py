@@ -193,7 +193,8 @@ class TrainingRequest(BaseModel):
     start_from: str | None = Field(
         None,
         max_length=140,
-        description="A model to go on from (fine-tuning): `name`, `name@3` or `name@alias`.",
+        description="A model to go on from (fine-tuning): `name`, `name@3` or `name@alias`. Of an ensemble all members "
+        "go on, unless `seed`, `seeds` or `members` say otherwise.",
     )
     columns: dict[Literal["adsorbate", "partners"], str] = Field(
         default_factory=dict,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.card import TrainingRecord
-from models.catalogue import RELEASED, Catalogue
+from models.catalogue import RELEASED, Catalogue, card_bytes
 from models.training.plan import Division
 from service.evaluation_order import repeated
 from service.forms import checked
@@ -114,6 +114,33 @@ def test_a_learning_curve_repeats_the_split_a_model_was_trained_with(known: Know
     assert again.split.model_dump() == split.model_dump()
     assert again.seed == 7
     assert [target.column for target in again.wanted] == ["band_gap"]
+
+
+def test_a_learning_curve_of_an_ensemble_is_one_of_ensembles(known: Known) -> None:
+    made = TrainingRecord(dataset_id=SET, columns=("band_gap",), dataset="", seed=8, seeds=(7, 8))
+    card = known.catalogue.get("tested")[0].model_copy(
+        update={"origin": "trained", "training": made, "members": 2}
+    )
+
+    again = repeated(card, known)
+
+    assert (again.members, again.seeds, again.seed) == (2, [7, 8], None)
+
+
+@pytest.mark.parametrize(
+    ("more", "seeds"), [({}, (0, 1, 2)), ({"members": 2}, (0, 1)), ({"seed": 4}, (4,))]
+)
+def test_who_goes_on_from_an_ensemble_goes_on_from_all_of_it(
+    known: Known, tmp_path: Path, more: dict[str, Any], seeds: tuple[int, ...]
+) -> None:
+    card = known.catalogue.get("tested")[0].model_copy(update={"members": 3})
+    (tmp_path / "tested" / "1" / "card.json").write_bytes(card_bytes(card))
+    anew = Known(known.manifest, known.columns, Catalogue([tmp_path]))
+    target = {"column": "band_gap", "property": "gap", "unit": "eV"}
+
+    order = order_of(anew, target=target, start_from="tested", settings={"epochs": 0}, **more)
+
+    assert (order.members, order.seeds) == (len(seeds), seeds)
 
 
 def test_a_name_that_exists_becomes_its_next_version(known: Known) -> None:
