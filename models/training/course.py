@@ -89,7 +89,8 @@ def learn(work: Work, stop: Callable[[], bool], ready: Callable[[], None] = lamb
         training = _training(work, source, seed, processes, stop)
         waiting = (len(work.plan.seeds) - at - 1) * training.settings.epochs
         _run(work, training, reports, waiting)
-        if training.ready and first:
+        unfinished = training.stopped and work.plan.members > 1 and kept  # would spoil the mean
+        if training.ready and first and not unfinished:
             ended.append(_ended(training))
             kept = _kept(work.plan, [*kept, training])
         if training.stopped:

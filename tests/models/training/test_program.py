@@ -126,6 +126,18 @@ def test_one_who_is_told_to_end_keeps_the_best_so_far(ordered: Ordered) -> None:
     assert any("stopped" in note for note in card.notes)
 
 
+def test_an_ensemble_that_is_told_to_end_leaves_out_the_member_under_way(ordered: Ordered) -> None:
+    folder = ordered(seeds=[0, 1, 2], members=3)
+
+    learn(Work.of(folder), lambda: any('"seed": 1' in line for line in metrics_so_far(folder)))
+
+    card, networks = load_networks(folder / "model")
+    result = json.loads((folder / "result.json").read_text())
+    assert (card.members, len(networks), result["stopped"]) == (1, 1, True)
+    assert [each["seed"] for each in result["seeds"]] == [0]
+    assert any("stopped" in note for note in card.notes)
+
+
 def test_one_who_is_told_to_end_before_it_goes_on_keeps_what_it_had(ordered: Ordered) -> None:
     folder = ordered(training=TRAINING | LONG)
     process = started(folder)
