@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 from binascii import Error as NotBase64
+from collections.abc import Iterable
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -42,11 +43,8 @@ async def models_page(
     request: Request, *, house: TheHouse, met: TheMeeting, if_none_match: IfNoneMatch = None
 ) -> Response:
     """All models by property, each with its error beside that of the best simple method."""
-    cards = newest(house)
-    hidden = len(cards)
-    if not await has_key(request, house, met):
-        cards = [card for card in cards if is_public(house, card)]
-    hidden -= len(cards)
+    cards = newest(visible(house, everything=await has_key(request, house, met)))
+    hidden = len(newest(house.catalogue.list())) - len(cards)
     return fresh(page("Models", index(cards, hidden), STILL), if_none_match)
 
 
@@ -60,9 +58,10 @@ async def model_page(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """What a model predicts, how well, from what, and how to call it."""
-    card, folder = await seen(name, request, house, met)
+    everything = await has_key(request, house, met)
+    card, folder = seen(name, house, everything=everything)
     text = await asyncio.to_thread(
-        body, await asyncio.to_thread(shown, request, house, card, folder)
+        lambda: body(shown(request, house, card, folder, everything=everything))
     )
     return fresh(page(card.name, text, STILL), if_none_match)
 
@@ -79,7 +78,7 @@ async def drawing(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A file that was made with the model; its address holds the hash of the figures, so it never changes."""
-    card, folder = await seen(name, request, house, met)
+    card, folder = seen(name, house, everything=await has_key(request, house, met))
     public = is_public(house, card)
     if digest != (card.figures_sha256 or "")[:16] or file not in drawings(folder) | {FIGURES}:
         raise Problem("not_found", f"{card.id} has no figure {brief(file, 60)}.")
@@ -95,21 +94,27 @@ async def drawing(
     return tagged(found, if_none_match)
 
 
-def newest(house: House) -> list[Card]:
+def visible(house: House, *, everything: bool) -> list[Card]:
+    """All versions, or those that ship, the newest of each model first."""
+    cards = house.catalogue.list()
+    return cards if everything else [card for card in cards if is_public(house, card)]
+
+
+def newest(cards: Iterable[Card]) -> list[Card]:
     """The newest version of each model."""
     found: dict[str, Card] = {}
-    for card in house.catalogue.list():
+    for card in cards:
         found.setdefault(card.name, card)
     return list(found.values())
 
 
-async def seen(name: str, request: Request, house: House, met: TheMeeting) -> tuple[Card, Path]:
+def seen(name: str, house: House, *, everything: bool) -> tuple[Card, Path]:
     """The model, for one who may see it; raises `Problem`, `UnknownModel`."""
-    if await has_key(request, house, met):
+    if everything:
         return house.catalogue.get(name)
-    shipped = name.partition("@")[0] in {one.name for one in newest(house) if is_public(house, one)}
-    if shipped and is_public(house, found := house.catalogue.get(name)[0]):
-        return found, house.catalogue.get(name)[1]
+    for card in visible(house, everything=False):
+        if name in (card.name, card.id):
+            return house.catalogue.get(card.id)
     raise Problem(
         "unauthorized",
         "The pages of models that were made here need a key.",
@@ -153,7 +158,7 @@ def drawings(folder: Path) -> frozenset[str]:
     return frozenset(one.name for one in folder.iterdir() if one.suffix == ".svg")
 
 
-def shown(request: Request, house: House, card: Card, folder: Path) -> Shown:
+def shown(request: Request, house: House, card: Card, folder: Path, *, everything: bool) -> Shown:
     """All that the page tells, read."""
     figures, trouble = None, None
     try:
@@ -164,7 +169,7 @@ def shown(request: Request, house: House, card: Card, folder: Path) -> Shown:
         card,
         figures,
         drawings(folder) if figures else frozenset(),
-        house.catalogue.versions(card.name),
+        [one for one in visible(house, everything=everything) if one.name == card.name],
         house.catalogue.aliases(card.name),
         str(request.base_url).rstrip("/"),
         keys=bool(house.keys.required),

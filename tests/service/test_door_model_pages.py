@@ -30,7 +30,7 @@ HTML = {"Accept": "text/html"}
 def put(state: Path, name: str, figures: Figures | None = None, **changes: Any) -> Card:
     """A model that can be looked at; its weights are none."""
     card = card_of(name=name, **changes)
-    home = state / "models" / name / "1"
+    home = state / "models" / name / str(card.version)
     home.mkdir(parents=True)
     card = card if figures is None else write(home, card, figures)
     (home / "weights.safetensors").write_bytes(b"")
@@ -268,6 +268,20 @@ def test_with_keys_only_what_ships_is_shown_to_everybody(guarded: Any) -> None:
     assert "/models/ours" not in text
     assert "/models/ours" not in guarded.client.get("/", headers=HTML).text
     assert "more can be seen with a key" in text
+
+
+def test_what_ships_stays_in_sight_when_a_version_of_it_is_made_here(guarded: Any) -> None:
+    put(guarded.settings.state, "formation-energy", full(), version=7, title="A secret")
+    for path in ("/models/formation-energy", "/models/formation-energy@1"):
+        answer = guarded.client.get(path)
+        assert answer.status_code == 200
+        assert "formation-energy@1" in answer.text
+        assert "formation-energy@7" not in answer.text
+    assert "/models/formation-energy" in guarded.client.get("/models").text
+    for hidden in ("@7", "@8"):
+        assert guarded.client.get(f"/models/formation-energy{hidden}").status_code == 401
+    key = {"Authorization": "Bearer a-secret-of-some-length"}
+    assert "A secret" in guarded.client.get("/models/formation-energy", headers=key).text
 
 
 def test_a_browser_gives_its_key_as_a_password(guarded: Any) -> None:
