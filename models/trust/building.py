@@ -71,7 +71,7 @@ class Building:
     def _levels(self, bare: Guide) -> Levels:
         taught, targets = self.taught, len(self.card.targets)
         of, labels = labelled(self.card.family, self.data, taught, targets)
-        places = bare.space.places(taught.features).double().numpy()
+        places = bare.space.places(taught.features).numpy()
         return Levels.learned(
             self.card.family, taught.samples, of, places=places, errors=of.value - labels
         )

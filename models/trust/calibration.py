@@ -26,6 +26,7 @@ STEP = 1.0  # at most, in the logarithm
 FAR = 4.0  # deviations from the mean, beyond which a column tells no more
 SHRINK = 10.0  # lines by which a kind's error is drawn towards the mean of all
 LEAST = 1e-9
+MOST = 100.0  # of a difficulty's logarithm: a guide of someone else's may hold any weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +60,8 @@ class Difficulty:
     def of(self, columns: Floats, kinds: Integers) -> Floats:
         """The difficulty of each line."""
         columns = np.column_stack([columns, self.kinds[kinds]])
-        z = np.clip((columns - self.centre) / self.scale, -FAR, FAR)
-        return np.asarray(np.exp(self.constant + z @ self.weights))
+        z = np.clip(np.nan_to_num((columns - self.centre) / self.scale), -FAR, FAR)
+        return np.asarray(np.exp(np.minimum(self.constant + z @ self.weights, MOST)))
 
 
 def factors(scores: Floats, owners: Integers) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -19,6 +19,14 @@ MEMORY = 512  # quantiles of seen distances
 POWER = 4  # of the sum of the terms: nearly their largest
 ORDINARY = 0.97  # of the validation rows lie within, whatever the number of terms
 UNSEEN, RARELY = 2.0, 1.05
+SIGNS = {
+    "apart": "how far nearest neighbours are",
+    "uneven": "how unevenly far neighbours are",
+    "stretch": "how stretched or squeezed it seems",
+    "shake": "how far its sites seem to be off their places",
+    "features": "how far the network sees it from all others",
+    "between": "the shortest distance",
+}
 
 Terms = dict[str, Floats]
 
@@ -83,9 +91,9 @@ class Known:
                 np.abs(at - self.shortest[right - 1]), np.abs(at - self.shortest[right])
             )
             return {"between": gap}
-        return {"apart": seen.most(self._beyond(seen)), "uneven": seen.uneven}
+        return {"apart": seen.most(self.beyond(seen)), "uneven": seen.uneven}
 
-    def _beyond(self, seen: Geometry) -> Floats:
+    def beyond(self, seen: Geometry) -> Floats:
         """By how much each nearest distance lies beyond the expected, as a logarithm."""
         low, high = self.range(*seen.pairs())
         found = np.maximum(np.log(low / seen.nearest), np.log(seen.nearest / high))
@@ -148,14 +156,17 @@ class Words:
     def of(self, at: int) -> tuple[str, ...]:
         """Why this one is outside."""
         found = [*self._elements(at), *self._sites(at)]
-        beyond = [name for name, values in self.scaled.items() if values[at] > 1]
-        if not found and not beyond:
-            beyond = [max(self.scaled, key=lambda name: self.scaled[name][at])]
-        beyond.sort(key=lambda name: -self.scaled[name][at])
-        return tuple(found + [getattr(self, f"_{name}")(at) for name in beyond])
+        order = sorted(self.scaled, key=lambda name: -self.scaled[name][at])
+        found += [getattr(self, f"_{name}")(at) for name in order if self.scaled[name][at] > 1]
+        if found:
+            return tuple(found)
+        most = " and ".join(SIGNS[name] for name in order[:2])
+        return (
+            f"No sign alone is beyond what is usual, but together they are, most of all {most}.",
+        )
 
     def _elements(self, at: int) -> Iterator[str]:
-        numbers = self.seen.numbers[self._places(at)]
+        numbers = self.seen.only(at).numbers
         whole = f"{self.known.rows:,} training {self.kind}"
         for number in np.unique(numbers).tolist():
             here, held = int((numbers == number).sum()), int(self.known.elements[number])
@@ -167,23 +178,19 @@ class Words:
                 yield f"{sites} only {held} of {whole} {verb}."
 
     def _sites(self, at: int) -> Iterator[str]:
-        size, (least, most) = int(np.diff(self.seen.first)[at]), self.known.sites.tolist()
+        size, (least, most) = len(self.seen.only(at).numbers), self.known.sites.tolist()
         if size > most or (size < least and self.kind == "images"):
             those = f"{least} to {most}" if least < most else str(least)
             yield f"It has {size} sites; the training {self.kind} have {those}."
 
     def _apart(self, at: int) -> str:
-        places = self._places(at)
-        low, high = self.known.range(*self.seen.pairs())
-        off = np.maximum(
-            np.log(low / self.seen.nearest)[places], np.log(self.seen.nearest / high)[places]
-        )
-        site = int(np.argmax(off))
-        where = self.seen.first[at] + site
-        mine, other = (int(each[where]) for each in (self.seen.numbers, self.seen.partner))
+        seen = self.seen.only(at)
+        site = int(np.argmax(self.known.beyond(seen)))
+        mine, other = int(seen.numbers[site]), int(seen.partner[site])
         first, second = min(mine, other), max(mine, other)
-        told = f"Site {site} ({SYMBOLS[mine]}) is {self.seen.nearest[where]:.2f} Å from its nearest neighbour, {SYMBOLS[other]}; "
-        between = f"{low[where]:.2f} to {high[where]:.2f} Å"
+        low, high = self.known.range(*seen.pairs())
+        told = f"Site {site} ({SYMBOLS[mine]}) is {seen.nearest[site]:.2f} Å from its nearest neighbour, {SYMBOLS[other]}; "
+        between = f"{low[site]:.2f} to {high[site]:.2f} Å"
         if self.known.high[first, second] > 0:
             return f"{told}in the training {self.kind} such neighbours are {between} apart."
         return f"{told}{between} are expected from their radii, for such a pair is hardly known."
@@ -216,15 +223,12 @@ class Words:
         )
 
     def _between(self, at: int) -> str:
-        value = _shortest(self.seen)[at]
+        value = _shortest(self.seen.only(at))[0]
         low, high = self.known.shortest[[0, -1]]
         seen = f"in the training images it is {low:.2f} to {high:.2f} Å"
         if low <= value <= high:
             seen += ", but none has about this one"
         return f"The shortest distance of two atoms is {value:.2f} Å; {seen}."
-
-    def _places(self, at: int) -> slice:
-        return slice(int(self.seen.first[at]), int(self.seen.first[at + 1]))
 
 
 def _shortest(seen: Geometry) -> Floats:

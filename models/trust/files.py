@@ -35,8 +35,8 @@ def arrays(guide: Guide) -> Arrays:
     """The guide as it is kept."""
     known, seen = guide.known, guide.seen
     found: Arrays = {
-        "space.mean": guide.space.mean.numpy(),
-        "space.turn": guide.space.turn.numpy(),
+        "space.mean": guide.space.mean.numpy().astype(np.float32),
+        "space.turn": guide.space.turn.numpy().astype(np.float32),
         "space.kept": guide.space.kept.numpy().astype(np.float16),
         "seen.names": _text(seen.names),
         "seen.formulas": _text(seen.formulas),
@@ -158,7 +158,8 @@ class _Reading:
             self._levels(targets, KINDS + space.turn.shape[1]),
             self._difficulties(targets),
         )
-        if (found.gauge is not None) != ("stretch" in found.limits.terms):
+        gauged = found.gauge is not None
+        if gauged != ("stretch" in found.limits.terms) or (gauged and card.family == "image"):
             raise _Unfit("the gauge and its limits do not belong together")
         if self._left:
             raise _Unfit(f"{min(self._left)!r:.60} belongs to no guide")
@@ -172,7 +173,7 @@ class _Reading:
         kept = self.take("space.kept", -1, turn.shape[1])
         if not 1 <= len(kept) <= STRUCTURES:
             raise _Unfit(f"{len(kept)} structures")
-        return Space(*(torch.tensor(each, dtype=torch.float32) for each in (mean, turn, kept)))
+        return Space(*(torch.from_numpy(each) for each in (mean, turn, kept)))
 
     def _known(self) -> Known:
         return Known(
@@ -234,7 +235,7 @@ class _Reading:
         words = data.tobytes().decode("utf-8", "replace").split("\n")
         if len(words) != count:
             raise _Unfit(f"{name} tells {len(words)} of {count}")
-        return words
+        return [_clean(word) for word in words]
 
 
 def _text(words: Any) -> Array:

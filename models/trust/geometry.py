@@ -50,6 +50,17 @@ class Geometry:
         """The smallest over the sites of each structure."""
         return np.asarray(np.minimum.reduceat(values, self.first[:-1]))
 
+    def only(self, at: int) -> "Geometry":
+        """One of them."""
+        first, last = self.first[at : at + 2].tolist()
+        return Geometry(
+            self.numbers[first:last],
+            np.array([0, last - first]),
+            self.nearest[first:last],
+            self.partner[first:last],
+            self.uneven[at : at + 1],
+        )
+
     def pairs(self) -> tuple[Integers, Integers]:
         """The atomic numbers of each site and its nearest neighbour, the smaller first."""
         return np.minimum(self.numbers, self.partner), np.maximum(self.numbers, self.partner)

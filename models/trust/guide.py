@@ -16,7 +16,7 @@ from models.trust.geometry import Floats, Geometry, Integers, geometry
 from models.trust.levels import Levels
 from models.trust.lines import Around, Lines, columns, lines
 from models.trust.ranks import strangeness
-from models.trust.space import AROUND, Space
+from models.trust.space import AROUND, FARTHEST, Space
 from models.trust.trust import Near, Trust
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 
 CALLED = {"crystal": "crystals", "site": "crystals", "bond": "slabs", "image": "images"}
 NEIGHBOURS = 5  # that are told
-FARTHEST = 1e6
 CHUNK = 64  # structures in a batch of the gauge
 
 
@@ -134,8 +133,7 @@ class Guide:
 
     def table(self, of: Lines, seen: Looked) -> Floats:
         """What the difficulty of each line follows from."""
-        places = seen.places.double().numpy()
-        level = self.levels.of(self.family, seen.samples, of, places)
+        level = self.levels.of(self.family, seen.samples, of, seen.places.numpy())
         return columns(of, self._around(seen), level, self.std)
 
     def difficulty(self, of: Lines, table: Floats) -> Floats:

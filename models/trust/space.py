@@ -15,11 +15,15 @@ FLAT = 1e-3  # of the largest deviation: directions of less tell nothing
 SEARCHED = 1_000  # by every answer; all that are kept only when neighbours are asked for
 AROUND = 8  # neighbours that an answer's difficulty follows from
 CHUNK = 1_024  # queries at once
+FARTHEST = 1e6  # more is as much
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Space:
-    """Training structures in an order by chance; distances are those of whitened vectors."""
+    """Training structures in an order by chance; distances are those of whitened vectors.
+
+    All in double precision, in which no distance depends on how many are asked for at once.
+    """
 
     mean: Tensor  # (width,)
     turn: Tensor  # (width, axes)
@@ -27,7 +31,7 @@ class Space:
 
     def places(self, features: Tensor) -> Tensor:
         """Where vectors of a network lie.  # (n, axes)"""
-        return (features.float() - self.mean) @ self.turn
+        return (features.double() - self.mean) @ self.turn
 
     def nearest(
         self, places: Tensor, count: int, *, all_of_them: bool = False, own: Integers | None = None
@@ -39,7 +43,9 @@ class Space:
         known = self.kept if all_of_them else self.kept[:SEARCHED]
         wanted = min(count + (own is not None), len(known))
         found = [_nearest(some, known, wanted) for some in torch.split(places, CHUNK)]
-        distance = torch.cat([one[0] for one in found]).double().numpy()
+        distance = (
+            torch.cat([one[0] for one in found]).nan_to_num(FARTHEST).clamp(0, FARTHEST).numpy()
+        )
         which = torch.cat([one[1] for one in found]).numpy()
         if own is None:
             return distance, which
@@ -56,9 +62,9 @@ def fitted(features: Tensor, kept: Integers) -> Space:
     deviation = values.clamp_min(0).sqrt().flip(0)[:AXES]
     axes = int((deviation > FLAT * deviation[0]).sum()) or 1
     turn = vectors.flip(1)[:, :axes] / deviation[:axes].clamp_min(1e-12)
-    # Kept in half precision; what is compared with them is not rounded any further.
-    space = Space(mean.float(), turn.float(), torch.zeros(0))
-    return Space(space.mean, space.turn, space.places(features[kept]).half().float())
+    # As the file keeps them.
+    space = Space(mean.float().double(), turn.float().double(), torch.zeros(0))
+    return Space(space.mean, space.turn, space.places(features[kept]).half().double())
 
 
 def _nearest(places: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,11 @@ from safetensors.numpy import load as unpacked
 from safetensors.numpy import save as packed
 
 from models.errors import DamagedModel
+from models.infer import Resident
 from models.structures.structure import Structure
+from models.trust.domain import SIGNS, Words
 from models.trust.files import GUIDE, LARGEST, arrays, load, save
+from models.trust.geometry import geometry
 from models.trust.guide import Guide
 
 FAMILIES = ("crystal", "site", "bond", "image")
@@ -48,11 +51,14 @@ def test_a_kept_guide_says_the_same(build: Build, family: str, tmp_path: Path) -
 
 def test_company_does_not_matter(build: Build) -> None:
     case = build("crystal")
-    together = case.resident.answer(case.data.samples[:20])
-    alone = [case.resident.answer([each])[0] for each in case.data.samples[:20]]
+    ask = case.resident.answer
+    together = ask(case.data.samples, neighbours=True)
+    alone = [ask([each], neighbours=True)[0] for each in case.data.samples]
     for one, other in zip(together, alone, strict=True):
-        assert one.trust.score == pytest.approx(other.trust.score, rel=1e-4)
-        assert one.trust.difficulty == pytest.approx(other.trust.difficulty, rel=1e-4)
+        assert one.trust.score == pytest.approx(other.trust.score, rel=1e-7)
+        assert one.trust.difficulty == pytest.approx(other.trust.difficulty, rel=1e-9)
+        for near, same in zip(one.trust.nearest, other.trust.nearest, strict=True):
+            assert near.distance == pytest.approx(same.distance, abs=1e-7)
 
 
 def test_several_targets_have_an_interval_each(build: Build) -> None:
@@ -126,6 +132,16 @@ def test_too_short_distances_are_told(build: Build, salt: Structure) -> None:
     )
 
 
+def test_signs_that_are_strange_only_together_are_told_so(build: Build) -> None:
+    case = build("crystal")
+    one = geometry(case.data.samples[:1])
+    scaled = {"apart": np.array([0.0]), "features": np.array([0.9]), "uneven": np.array([0.97])}
+    guide = case.trust.guide
+    (said,) = Words(guide.known, guide.limits, one, {}, scaled, "crystals").of(0)
+    assert said.startswith("No sign alone is beyond what is usual")
+    assert said.endswith(f"{SIGNS['uneven']} and {SIGNS['features']}.")
+
+
 def test_an_image_beyond_the_seen_range_is_told(build: Build) -> None:
     case = build("image")
     far = np.array([[0.5, 0.5, 0.5], [0.85, 0.5, 0.5]])
@@ -181,6 +197,33 @@ def test_a_hostile_guide_is_refused(build: Build, tmp_path: Path, what: str) -> 
     card = kept(build("crystal"), tmp_path, change)
     with pytest.raises(DamagedModel, match=said):
         load(tmp_path, card)
+
+
+def test_a_gauge_of_crystals_is_none_of_images(build: Build, tmp_path: Path) -> None:
+    crystals = arrays(build("crystal").trust.guide)
+    names = [name for name in crystals if name.startswith("gauge.") or name == "limits.stretch"]
+    more = {name: crystals[name] for name in names}
+    card = kept(build("image"), tmp_path, lambda found: found.update(more))
+    with pytest.raises(DamagedModel, match="do not belong together"):
+        load(tmp_path, card)
+
+
+def test_whatever_a_guide_holds_it_answers_with_short_names_and_finite_numbers(
+    build: Build, tmp_path: Path
+) -> None:
+    def change(found: dict[str, Any]) -> None:
+        found["seen.names"] = np.frombuffer("\n".join(["x" * 9_000] * 30).encode(), np.uint8)
+        found["difficulty.weights"] = np.full_like(found["difficulty.weights"], 100.0)
+        found["space.mean"] = np.full(16, 1e300)
+
+    case = build("crystal")
+    guide = load(tmp_path, kept(case, tmp_path, change))
+    model = Resident(case.card, case.networks, case.resident.device, guide=guide)
+    told = model.answer(case.data.samples[:3], neighbours=True)
+    for each in told:
+        assert np.isfinite([each.trust.score, *each.trust.difficulty]).all()
+        assert all(np.isfinite(near.distance) for near in each.trust.nearest)
+        assert all(len(near.name) <= 80 for near in each.trust.nearest)
 
 
 def test_a_guide_that_is_another_or_none_or_no_guide_is_refused(
