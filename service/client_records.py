@@ -8,8 +8,8 @@ from typing import Any
 from service.schemas.prediction import PredictionView, RecordView
 
 COLUMNS = (
-    *("name", "formula", "n_sites", "model", "property", "value", "low", "high", "std", "unit"),
-    *("in_domain", "reasons", "error", "detail"),
+    *("name", "formula", "n_sites", "model", "property", "value", "low", "high", "level", "std"),
+    *("unit", "in_domain", "reasons", "error", "detail"),
 )
 
 
@@ -94,6 +94,7 @@ class Record(RecordView):
                     "value": number.value,
                     "low": low,
                     "high": high,
+                    "level": one.level if number.interval else None,
                     "std": number.std,
                     "unit": one.unit,
                     "in_domain": one.in_domain,

@@ -155,8 +155,9 @@ def test_a_table_shows_intervals_marks_what_is_unlike_and_says_why(run: Run, unl
 def test_csv_tells_how_far_to_trust_each_number(run: Run, unlike: None) -> None:
     done = run("predict", "a.cif", "sure.cif", "far.cif", "-m", "fe", "--csv")
     plain, sure, far = csv.DictReader(io.StringIO(done.stdout))
-    assert [plain[name] for name in ("low", "high", "std", "in_domain", "reasons")] == [""] * 5
-    assert [sure[name] for name in ("low", "high", "std")] == ["-2.14", "-1.96", "0.02"]
+    known = ("low", "high", "level", "std")
+    assert [plain[name] for name in (*known, "in_domain", "reasons")] == [""] * 6
+    assert [sure[name] for name in known] == ["-2.14", "-1.96", "0.9", "0.02"]
     assert (sure["in_domain"], far["in_domain"]) == ("true", "false")
     assert far["reasons"] == "It is far. 2 sites of Tc."
 
