@@ -184,7 +184,7 @@ def codes() -> dict[str, tuple[int, str, str]]:
     ours = {
         cls.code: (
             status,
-            (cls.__doc__ or cls.code).strip().rstrip("."),
+            " ".join((cls.__doc__ or cls.code).split()).rstrip("."),
             CURES[cls.code],
         )
         for cls, status in STATUS.items()

@@ -178,9 +178,12 @@ class BondView(BaseModel):
     element: str = Field(description="Element of that site.")
     distance: float = Field(description="Predicted length in Å.")
     interval: list[float] | None = Field(
-        None, description="Lower and upper bound of the length, at the prediction's `level`."
+        None,
+        description="Lower and upper bound of the length, at the prediction's `level`; null where there is none.",
     )
-    std: float | None = Field(None, description="Standard deviation over the model's members.")
+    std: float | None = Field(
+        None, description="Standard deviation over the model's members; null of a single network."
+    )
 
 
 class NeighbourView(BaseModel):
@@ -220,15 +223,18 @@ class PredictionView(BaseModel):
     interval: list[float] | None = Field(
         None,
         description="Lower and upper bound at `level`, within what the property can be; null when the model was not "
-        "calibrated, gives a probability, or answers with `values` or `bonds`, which have their own.",
+        "calibrated, or not by enough rows for such a level (a warning says so), gives a probability, or answers "
+        "with `values` or `bonds`, which have their own.",
     )
     level: float | None = Field(
         None,
-        description="Of the interval: so many of such intervals hold the true value of structures like those of the "
-        "training.",
+        description="Of the intervals, as asked for: so many of them hold the true value of structures like those of "
+        "the training.",
     )
     std: float | None = Field(
-        None, description="Standard deviation over the model's members; null of a single network."
+        None,
+        description="Standard deviation over the model's members; null of a single network, and where the answer is "
+        "`values` or `bonds`, which have their own.",
     )
     intervals: list[list[float]] | None = Field(
         None, description="Models of sites: an interval a site, beside `values`."

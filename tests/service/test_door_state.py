@@ -250,6 +250,7 @@ def test_ended_jobs_are_counted_by_status(door: Any) -> None:
 @pytest.mark.parametrize("code", sorted(cls.code for cls in STATUS))
 def test_every_error_says_what_helps(code: str) -> None:
     assert CODES[code][2].endswith((".", "?"))
+    assert "\n" not in CODES[code][1]
 
 
 def test_a_task_that_swallows_a_cancel_is_ended_all_the_same() -> None:
