@@ -82,5 +82,5 @@ def _better(card: Card, ours: dict[str, float]) -> str:
     name, least = min(others.items(), key=lambda each: each[1])
     if least <= ours[figure]:
         return f"<p>It does not beat {escape(name)}.</p>"
-    times = least / ours[figure]
-    return f'<p class="good">Its error is {times:.1f} times smaller than that of the best of them, {escape(name)}.</p>'
+    less = 1 - ours[figure] / least
+    return f'<p class="good">Its error is {less:.1%} smaller than that of the best of them, {escape(name)}.</p>'

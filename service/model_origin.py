@@ -20,6 +20,7 @@ def origin(card: Card, curve: str) -> str:
     left = [f"{record.unlabelled:,} without a label" if record.unlabelled else "",
             f"{record.refused:,} that could not be read" if record.refused else ""]  # fmt: skip
     seeds = ", ".join(map(str, record.seeds or (() if record.seed is None else (record.seed,))))
+    of = " by the best member" if card.members > 1 else ""
     told = facts(
         [
             ("Data", escape(record.dataset)),
@@ -32,7 +33,7 @@ def origin(card: Card, curve: str) -> str:
             ("Recipe", escape(record.recipe or "")),
             ("Started from", code(record.start_from) if record.start_from else ""),
             ("Seeds", seeds),
-            ("Epoch that was kept", "" if record.best_epoch is None else str(record.best_epoch)),
+            ("Epoch that was kept", "" if record.best_epoch is None else f"{record.best_epoch}{of}"),
             ("Took", "" if record.duration_s is None else _duration(record.duration_s)),
             ("On", escape(record.device or "")),
             ("With", escape(", ".join(f"{name} {it}" for name, it in record.libraries.items()))),

@@ -143,16 +143,17 @@ def _trust(shown: Shown) -> str:
         [
             escape(target.property),
             f"{one.rows:,}",
+            f"{one.judged:,}",
             *(f"{one.coverage[level]:.1%}" if level in one.coverage else "–" for level in ("0.5", "0.8", "0.9", "0.95")),
             "–" if one.rank_correlation is None else number(one.rank_correlation),
         ]
         for target, one in zip(card.targets, card.intervals or (), strict=False)
     ]  # fmt: skip
-    heads = ("", "calibrated on", "50 %", "80 %", "90 %", "95 %", "rank correlation")
+    heads = ("", "calibrated on", "judged by", "50 %", "80 %", "90 %", "95 %", "rank correlation")
     known = (
         "<p>Each answer comes with an interval. Share of the test rows' true values that lay within it, "
         "by the level that was asked for; and how well the width ranks the errors (1: perfectly, 0: not at all).</p>"
-        + table(heads, rows, numeric=range(1, 7))
+        + table(heads, rows, numeric=range(1, 8))
         if rows
         else ""
     )
