@@ -118,6 +118,7 @@ RELEASES = {
     ),
     "perovskite-heat": Release(
         "Heat of formation of cubic perovskites, eV per cell of five atoms",
+        {"batch_size": 128},
         notes=("Knows cubic ABX3 cells of five atoms alone.",),
     ),
     "phonon-peak": Release("Highest peak of the phonon density of states", notes=(RELAXED,)),
