@@ -232,6 +232,7 @@ def _outcome(
         notes.append(f"{len(source.refused)} labelled rows could not be read and were left out.")
     notes += source.notes
     start = _card(work.start_from) if work.start_from else None
+    notes += _said_of(start, plan, source) if start else []
     together = _figures(kept, tuple(ended[0].metrics)) if len(kept) > 1 else None
     return Outcome(
         plan, source, work.name, simple, ended, last.normaliser,
@@ -240,6 +241,20 @@ def _outcome(
         _by_element(source, kept) if plan.family == "site" else None, notes, together,
         start.training if start else None,
     )  # fmt: skip
+
+
+def _said_of(start: Card, plan: Plan, source: Source) -> list[str]:
+    """What has to be known of the model that a training goes on from."""
+    before, split, manifest = start.training, plan.split, source.stored.manifest
+    if before is None or before.dataset_sha256 != manifest["sha256"]:
+        judged = f"Nothing was learned from {manifest['name']}: it judged {start.id}, whose weights these are."
+        return [] if plan.training["epochs"] else [judged]
+    columns = tuple(target.column for target in plan.targets)
+    # By chance the parts follow from which rows have labels.
+    if before.split == split.told() and (split.by == "given" or before.columns == columns):
+        return []
+    known = f"{start.id} has learned from this very data set, divided otherwise: it may know rows that judge here"
+    return [f"{known}, and errors and intervals may be too small."]
 
 
 def _trusted(

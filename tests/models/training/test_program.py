@@ -292,6 +292,40 @@ def test_no_epoch_judges_anew_what_it_goes_on_from(ordered: Ordered) -> None:
         assert all(map(torch.equal, one.parameters(), other.parameters()))
 
 
+def notes(folder: Path) -> str:
+    return " ".join(load_networks(folder / "model")[0].notes)
+
+
+def test_a_card_says_if_rows_that_judge_may_have_taught_its_model_before(ordered: Ordered) -> None:
+    first = ordered("first")
+    run(first)
+    start = str(first / "model")
+    same, other = (
+        ordered("same", start_from=start),
+        ordered(
+            "other", start_from=start, split={"by": "random", "val": 0.2, "test": 0.2, "seed": 1}
+        ),
+    )
+    run(same)
+    run(other)
+
+    assert "divided otherwise" not in notes(same)
+    assert "little-energy@1 has learned from this very data set, divided otherwise" in notes(other)
+
+
+def test_a_card_says_if_nothing_was_learned_from_its_data(ordered: Ordered) -> None:
+    start = Path(__file__).parents[2] / "data" / "checkpoints" / "crystal"
+    card = load_networks(start)[0]
+    target = {"column": "energy", "property": "p", "unit": "eV"}
+    network = card.network.model_dump(mode="json")
+    folder = ordered(
+        network=network, targets=[target], training=TRAINING | {"epochs": 0}, start_from=str(start)
+    )
+    run(folder)
+
+    assert "Nothing was learned from little: it judged test@1" in notes(folder)
+
+
 @pytest.mark.parametrize(
     "other", [{"width": 12}, {"edge_start": 0.2, "edge_stop": 8.2}], ids=["shapes", "meaning"]
 )
