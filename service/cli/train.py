@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,21 +153,35 @@ def ordered(view: "TrainingView") -> str:
 def figures(view: "TrainingView") -> str:
     """A row a part and, below, its spread over the seeds and the baselines; then what to know."""
     result = view.result or {}
-    rows = {f"network, {part}": one for part, one in (result.get("metrics") or {}).items()}
+    ours, each_of = "network", f"{len(view.seeds)} seeds"
+    if view.members > 1:
+        ours, each_of = "ensemble", "each member"
+    rows = {f"{ours}, {part}": one for part, one in (result.get("metrics") or {}).items()}
     if len(view.seeds) > 1:
         for part, one in (result.get("spread") or {}).items():
-            rows[f"{len(view.seeds)} seeds, {part}"] = {
+            rows[f"{each_of}, {part}"] = {
                 name: f"{cell(each['mean'])} ± {cell(each['std'])}" for name, each in one.items()
             }
     for name, parts in (result.get("baselines") or {}).items():
         rows |= {f"{name}, {part}": each for part, each in parts.items()}
-    notes = [f"note: {note}" for note in result.get("notes") or ()]
+    notes = [f"note: {note}" for note in result.get("notes") or ()] + [*trusted(view)]
     if "best" in result:
         best = result["trials"][result["best"]]["settings"] or {}
         notes.append("best settings: " + ", ".join(f"{name} {cell(best[name])}" for name in best))
     alone = view.task == "regression" and len(view.targets) == 1
     unit = view.targets[0].unit if alone else "1"
     return table_of(rows, unit) + "".join(f"\n{note}\n" for note in notes)
+
+
+def trusted(view: "TrainingView") -> Iterator[str]:
+    """Whether the intervals hold, a line a target."""
+    intervals = ((view.result or {}).get("trust") or {}).get("intervals") or ()
+    for target, one in zip(view.targets, intervals, strict=False):
+        if "0.9" in one["coverage"]:
+            yield (
+                f"90 % intervals of {target.property} hold the true value of "
+                f"{one['coverage']['0.9']:.1%} of the {one['judged']:,} test structures"
+            )
 
 
 def table_of(rows: dict[str, dict[str, Any]], unit: str = "1") -> str:

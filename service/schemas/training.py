@@ -280,7 +280,8 @@ class TrainingView(BaseModel):
     model: str | None = Field(None, description="The version it has made, `name@3`.")
     result: dict[str, Any] | None = Field(
         None,
-        description="Once it has ended: `metrics` and `baselines` of each part, `seeds`, `curves`.",
+        description="Once it has ended: `metrics` and `baselines` of each part, `seeds`, `curves`, and in `trust` how "
+        "well its intervals hold and what it has learned from.",
     )
     job: JobView
     links: TrainingLinks

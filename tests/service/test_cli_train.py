@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.main import app
-from service.cli.train import judged
+from service.cli.train import figures, judged
 from service.cli.watching import figures_of, line_of, minutes
 from service.client import Client, Event
 from service.client_errors import InvalidRequest, JobFailed
@@ -39,6 +39,21 @@ def test_a_training_ends_with_a_table_and_the_way_to_predict(desk: Any) -> None:
     assert "mae (eV)" in done.stdout
     assert "matprop predict FILE --model hard-things-band-gap" in done.stdout
     assert "epoch 1/3: loss 0.5000, val mae 0.2000, rate 0.001, 0:02 left" in done.stderr
+
+
+def test_the_table_of_an_ensemble_tells_of_its_members_and_its_intervals(desk: Any) -> None:
+    job = run("train", SET, "-t", "band_gap", "--members", "2", "--detach").stdout.strip()
+    mae = {"test": {"mae": {"mean": 0.2, "std": 0.01}}}
+    trust = {"intervals": [{"judged": 30, "coverage": {"0.9": 0.875}}]}
+    with Client() as client:
+        view = client.training(job)
+    result = {"metrics": {"test": {"mae": 0.1}}, "spread": mae, "trust": trust}
+    text = figures(view.model_copy(update={"result": result}))
+    assert re.search(r"ensemble, test +0\.1000", text)
+    assert re.search(r"each member, test +0\.2000 ± 0\.0100", text)
+    assert (
+        "90 % intervals of band-gap hold the true value of 87.5% of the 30 test structures" in text
+    )
 
 
 def test_every_option_reaches_the_order(desk: Any, tmp_path: Path) -> None:
