@@ -38,6 +38,8 @@ class Column:
         if self.factor is None:
             return None
         half = self.factor * difficulty
+        if not math.isfinite(half):  # of a card from elsewhere
+            return None
         low, high = self.low, self.high
         return [min(max(value - half, low), high), max(min(value + half, high), low)]
 

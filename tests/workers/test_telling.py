@@ -57,6 +57,16 @@ def test_half_the_interval_is_the_factor_of_the_level_times_the_difficulty():
         assert (one["in_domain"], one["domain_score"], one["reasons"]) == (True, 0.5, [])
 
 
+def test_a_width_that_is_no_number_is_none():
+    wild = Said((3.0,), (0.25,), (3e38,), 0.5)
+    one = calibrated(card("x"))
+    intervals = one.intervals[0].model_copy(
+        update={"factors": (1e308,) * len(one.intervals[0].factors)}
+    )
+    (found,) = told(one.model_copy(update={"intervals": (intervals,)}), Found(wild))["predictions"]
+    assert found["interval"] is None
+
+
 def test_a_level_beyond_the_calibration_gives_no_interval_and_says_how_far_it_goes():
     record = told(calibrated(card("x", targets=2)), Found(replace(SURE, values=(3.0, 4.0),
                   std=(), difficulty=(0.5, 0.5))), Asked(0.99))  # fmt: skip
