@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.training.dataset import Dataset
+from models.training.dataset import Dataset, Rows
 from models.trust import gauge, space
 from models.trust.calibration import Difficulty, votes_of
 from models.trust.domain import Known, Limits, Terms
@@ -30,7 +30,8 @@ class Building:
 
     card: "Card"
     data: Dataset
-    taught: Answered
+    train: Rows
+    taught: Answered  # as many of them as are looked at
     chance: np.random.Generator
     names: Sequence[str]
     formulas: Sequence[str]
@@ -51,7 +52,7 @@ class Building:
             np.array([each.std for each in card.targets]),
             space.fitted(taught.features, order),
             self._seen(order),
-            Known.learned(look),
+            Known.learned(look, [self.data.samples[row].numbers for row in self.train]),
             Limits({}),
             weights,
             np.zeros(2),

@@ -1,7 +1,8 @@
 """Whether a structure is like those that the model has learned from, and in plain words why not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,11 @@ class Known:
     shortest: Floats  # (MEMORY,) Å, quantiles of the structures' shortest distances
 
     @classmethod
-    def learned(cls, seen: Geometry) -> "Known":
-        """From the training structures."""
-        owner, sizes = seen.owner, np.diff(seen.first)
-        present = np.unique(owner * KINDS + seen.numbers) % KINDS
+    def learned(cls, seen: Geometry, numbers: Sequence[NDArray[Any]]) -> "Known":
+        """Elements and sizes from those of all training structures, distances from as many as were looked at."""
+        sizes = np.array([len(each) for each in numbers])
+        place = np.repeat(np.arange(len(sizes)) * KINDS, sizes) + np.concatenate(numbers)
+        owner = seen.owner
         near = np.isfinite(seen.nearest)
         first, second = (each[near] for each in seen.pairs())
         distance = seen.nearest[near]
@@ -59,8 +61,8 @@ class Known:
         size = radii()
         ratio = distance / (size[first] + size[second])
         return cls(
-            len(seen),
-            np.bincount(present, minlength=KINDS),
+            len(sizes),
+            np.bincount(np.unique(place) % KINDS, minlength=KINDS),
             np.array([sizes.min(), sizes.max()]),
             np.where(few, 0.0, low),
             np.where(few, 0.0, high),

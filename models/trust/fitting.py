@@ -92,7 +92,7 @@ def fitted(
     taught = answered(resident, data, train)
     if not len(taught):
         return None
-    building = Building(card, data, taught, chance, names, formulas)
+    building = Building(card, data, parts.train, taught, chance, names, formulas)
     val, test = (answered(resident, data, rows) for rows in (parts.val, parts.test))
     guide = building.guide(val)
     judged = {name: part(guide, each) for name, each in (("val", val), ("test", test)) if len(each)}

@@ -13,6 +13,7 @@ from safetensors.numpy import save as packed
 from models.errors import DamagedModel
 from models.infer import Resident
 from models.structures.structure import Structure
+from models.trust import fitting
 from models.trust.domain import SIGNS, Words
 from models.trust.files import GUIDE, LARGEST, arrays, load, save
 from models.trust.geometry import geometry
@@ -106,6 +107,17 @@ def test_an_element_never_seen_is_told(build: Build, salt: Structure) -> None:
     found = trust(build("crystal"), changed(salt, numbers=numbers))
     assert found.score > 1
     assert "2 sites of Tc, which none of the 30 training crystals holds." in found.reasons
+
+
+def test_elements_are_those_of_all_training_rows_however_few_are_looked_at(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "TAUGHT", 3)  # so that one of the four metals at least is missed
+    case = build("crystal")
+    told = case.trust.domain
+    assert told.rows == 30
+    assert told.elements["Cl"] == sum(told.elements[each] for each in ("Li", "Na", "K", "Mg")) == 30
+    assert len(case.trust.guide.space.kept) == 3
 
 
 def test_what_is_like_the_training_rows_has_no_reason(build: Build, salt: Structure) -> None:
