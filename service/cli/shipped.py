@@ -19,7 +19,8 @@ def newest() -> list[Card]:
 def errors() -> Iterator[tuple[str, ...]]:
     """A row a model: its error beside what it has to beat."""
     for card in newest():
-        figure, target = ("auc", "") if card.classifies else ("mae", card.targets[0].unit)
+        figure = "auc" if card.classifies else "mae"
+        unit = "AUC" if card.classifies else card.targets[0].unit.removeprefix("1")
         record, test = card.training, card.metrics.get("test", {})
         members = record.spread.get("test", {}).get(figure) if record else None
         rows = record.rows if record else {}
@@ -28,7 +29,7 @@ def errors() -> Iterator[tuple[str, ...]]:
             f"`{card.id}`",
             card.title,
             " / ".join(str(rows.get(part, 0)) for part in ("train", "val", "test")),
-            f"{test[figure]:.3g} {'AUC' if card.classifies else target}" if test else ABSENT,
+            f"{test[figure]:.3g} {unit}" if test else ABSENT,
             f"{members.mean:.3g}" if members and card.members > 1 else ABSENT,
             f"{best[1]:.3g} ({best[0]})" if best else ABSENT,
         )
