@@ -15,6 +15,7 @@ from models.infer import Resident, load, prepare_process
 from models.structures.structure import Structure
 
 SAME = 1e-5  # eV/atom
+# The first version came before intervals, and stays as it was.
 SHIPPED = [card for card in Catalogue([RELEASED]).list() if card.id != "formation-energy@1"]
 
 
@@ -91,11 +92,11 @@ def test_moving_an_atom_moves_the_answer_smoothly(model: Resident, perovskite: S
     path = []
     for step in np.linspace(0, 0.02, 201):
         sites = perovskite.fractional.copy()
-        sites[1, 2] += step  # the cation walks 0.08 Å
+        sites[2, 2] += step  # an anion walks 0.08 Å
         path.append(energy(model, other(perovskite, fractional=sites)))
 
     assert np.abs(np.diff(path, 2)).max() < 1e-4
-    assert np.ptp(path) > 1e-5
+    assert np.ptp(path) > 1e-4
 
 
 def test_rock_salt_is_stable_and_a_stretched_one_less_so(
@@ -117,6 +118,7 @@ def test_the_card_tells_all(model: Resident) -> None:
     assert card.training is not None
     assert card.training.licence == "CC BY 4.0"
     assert "Jain" in (card.training.citation or "")
+    assert any("test error may be a little too good" in note for note in card.notes)
     assert card.members == 5
     assert card.metrics["test"]["mae"] < card.training.spread["test"]["mae"].mean
     assert card.metrics["test"]["mae"] < 0.1 < card.baselines["mean"]["mae"]
@@ -147,3 +149,4 @@ def test_all_that_ships_is_small() -> None:
     }
 
     assert max(sizes.values()) < 4_000_000
+    assert sum(sizes.values()) < 50_000_000
