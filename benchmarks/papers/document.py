@@ -31,7 +31,7 @@ Each result is kept as soon as it is there and not computed again; a run that wa
 (`--state`). Without DATA, `make tables` draws the page alone; a set that is not in the folder is left out. One process, one thread;
 no GPU is needed, and none was used here.
 
-**How to read it.** Errors are mean absolute ones of test rows that chose nothing: by the fixed splits of
+**How to read it.** Errors are mean absolute ones of test rows that taught nothing: by the fixed splits of
 `benchmarks/splits.py`, of pairs of atoms 30 %, as in the paper. "Trained on" is the number of structures that the weights
 were learned from, ours and the paper's. The papers' data are not here: ours are public sets with far fewer structures, so
 a line shows whether the *order* of methods is the paper's, not whether its last digit can be had. What is not said is as in the
