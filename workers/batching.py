@@ -1,7 +1,7 @@
 """Waiting entries of one model become batches, and a batch's answers become replies again."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Protocol
@@ -61,7 +61,10 @@ class Network(Protocol):
 
 
 def replies(
-    network: Network, taken: Sequence[Taken], batch_edges: int
+    network: Network,
+    taken: Sequence[Taken],
+    batch_edges: int,
+    sized: Callable[[int], None] = lambda _: None,
 ) -> list[tuple[Taken, bytes]]:
     """The entries' answers; entries that ask for the same are computed together."""
     works = [(one, unpack_work(one.content)) for one in taken]
@@ -70,6 +73,7 @@ def replies(
     for _, group in groupby(works, key=_asks):
         members = list(group)
         graphs = [graph for _, work in members for graph in work.graphs]
+        sized(len(graphs))
         found = iter(answers(network, replace(members[0][1], graphs=graphs), batch_edges))
         for one, work in members:
             rows = [next(found) for _ in work.graphs]

@@ -22,6 +22,7 @@ from workers.parsed import ParsedCache
 from workers.pulse import Pulse
 from workers.settings import WorkerSettings
 from workers.stopping import Stopping
+from workers.versions import about_process
 
 if TYPE_CHECKING:
     from workers.predicting import Predictor
@@ -139,7 +140,7 @@ class ParseChild(Base):
         return Predictor(
             files=self.files,
             catalogue=self.catalogue(),
-            reader=Parser(limits),
+            reader=Parser(limits, self.tally),
             parsed=self.parsed,
             answers=answers,
             tally=self.tally,
@@ -157,7 +158,7 @@ class ParseChild(Base):
         from workers.gathering import Gatherer
         from workers.parser import Parser, ParserLimits
 
-        self.serve(GATHER, Gatherer(self.files, Parser(ParserLimits.of(self.settings))))
+        self.serve(GATHER, Gatherer(self.files, Parser(ParserLimits.of(self.settings), self.tally)))
 
 
 class InferChild(Base):
@@ -185,7 +186,8 @@ class InferChild(Base):
         def load(folder: Path) -> infer.Resident:
             return infer.load(folder, settings.device, settings.precision)
 
-        residents = Residents(self.catalogue(), settings.resident_models, load)
+        residents = Residents(self.catalogue(), settings.resident_models, load, self.tally)
+        self.pulse.about = lambda: about_process() | {"models": residents.names}
         lanes = WorkerSide(connect(settings, patience=PATIENT), self.worker)
         inference = Inference(lanes, residents, settings.batch_edges, self.tally, self.stopping)
         self.pulse.stuck = inference.stuck

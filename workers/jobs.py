@@ -24,6 +24,7 @@ from workers.records import (
     NewJob,
     Page,
     Status,
+    Told,
     fields_of,
     job_of,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "NewJob",
     "Page",
     "Status",
+    "Told",
     "child_id",
     "new_id",
 ]
@@ -171,9 +173,9 @@ class Jobs:
         """
         return run(self.redis, moves.reconcile(self.limits, kept))
 
-    def alive(self, queue: Queue, worker: str) -> None:
-        """Say that this worker process lives."""
-        run(self.redis, moves.alive(queue, worker))
+    def alive(self, queue: Queue, worker: str, about: Mapping[str, Any] | None = None) -> None:
+        """Say that this worker process lives, and now and then what it is."""
+        run(self.redis, moves.alive(queue, worker, about))
 
     def health(self) -> Health:
         """The broker's state, living workers, queue lengths and counters."""

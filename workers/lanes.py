@@ -42,6 +42,11 @@ class Taken:
     item: bytes
     content: bytes
 
+    @property
+    def edges(self) -> int:
+        """Of its graphs, all together."""
+        return int(self.item.split(b"|", 3)[2])
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

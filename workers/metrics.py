@@ -1,8 +1,4 @@
-"""Counters and histograms of all worker processes, kept in one Redis hash that `/metrics` reads.
-
-Names in the hash: `name`, `name:label` for counters; `name:count`, `name:sum`, `name:le:bound`
-(cumulative) for histograms of seconds or sizes.
-"""
+"""What a worker process has counted, told to the hash that `/metrics` reads; `workers.figures` has the names."""
 
 import threading
 from bisect import bisect_left
@@ -11,11 +7,10 @@ from collections import Counter
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workers.figures import NAMED
 from workers.scripts import away
 
 KEY = "mp:metrics"
-SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
 
 class Tally:
@@ -33,12 +28,16 @@ class Tally:
                 self._whole[name] += number
 
     def spent(self, name: str, seconds: float) -> None:
-        """One more duration."""
-        self._observe(name, seconds, SECONDS)
+        """One more duration, or size, of a histogram; the name may have a label behind a colon."""
+        bounds = NAMED[name.partition(":")[0]].buckets
+        place = bisect_left(bounds, seconds)
+        with self._lock:
+            self._whole[f"{name}:count"] += 1
+            self._broken[f"{name}:sum"] = self._broken.get(f"{name}:sum", 0.0) + seconds
+            if place < len(bounds):
+                self._whole[f"{name}:in:{bounds[place]:g}"] += 1
 
-    def sized(self, name: str, size: int) -> None:
-        """One more size."""
-        self._observe(name, size, SIZES)
+    sized = spent
 
     def flush(self, redis: Redis) -> None:
         """Add to everybody's figures; what cannot be told now is told next time."""
@@ -60,10 +59,3 @@ class Tally:
                 for name, value in broken.items():
                     self._broken[name] = self._broken.get(name, 0.0) + value
             raise away(error) from error
-
-    def _observe(self, name: str, value: float, bounds: tuple[float, ...]) -> None:
-        with self._lock:
-            self._whole[f"{name}:count"] += 1
-            self._broken[f"{name}:sum"] = self._broken.get(f"{name}:sum", 0.0) + value
-            for bound in bounds[bisect_left(bounds, value) :]:
-                self._whole[f"{name}:le:{bound:g}"] += 1

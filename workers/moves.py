@@ -1,6 +1,7 @@
 """A job's legal moves as calls of scripts, with their decoding; `workers.jobs` runs them."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from workers.records import (
     NewJob,
     Page,
     Status,
+    Told,
     fields_of,
     job_of,
 )
@@ -161,9 +163,10 @@ def page(
     return Call(script("list"), arguments, _page)
 
 
-def alive(queue: Queue, worker: str) -> Call[bool]:
-    """Say that this worker process lives."""
-    return Call(script("alive"), (queue, checked_name(worker)), bool)
+def alive(queue: Queue, worker: str, about: Mapping[str, Any] | None = None) -> Call[bool]:
+    """Say that this worker process lives, and now and then more."""
+    told = (json.dumps(about), _ms(time.time())) if about is not None else ()
+    return Call(script("alive"), (queue, checked_name(worker), *told), bool)
 
 
 def health() -> Call[Health]:
@@ -238,7 +241,10 @@ def _page(answer: Sequence[Any]) -> Page:
 
 
 def _health(answer: Sequence[Any]) -> Health:
-    alive_counts, queued, running, lanes, full, persistence, memory, counters = answer
+    alive_counts, queued, running, lanes, full, persistence, memory, counters, *more = answer
+    waiting, oldest, kinds, told = more
+    waiting = dict(zip(Queue, zip(waiting[::2], waiting[1::2], strict=True), strict=True))
+    waiting[Queue.INFER] = (lanes, oldest)
     disk, ram = _info(persistence), _info(memory)
     persistent = disk.get("aof_enabled") == "1" and disk.get("aof_last_write_status") == "ok"
     return Health(
@@ -250,7 +256,21 @@ def _health(answer: Sequence[Any]) -> Health:
         persistent=persistent,
         memory_bytes=int(ram.get("used_memory", 0)),
         counters={name: float(value) for name, value in fields_of(counters).items()},
+        waiting={str(queue): count for queue, (count, _) in waiting.items()},
+        oldest_s={str(queue): age_ms / 1000 for queue, (_, age_ms) in waiting.items()},
+        running_kinds={
+            kind.decode(): number for kind, number in zip(kinds[::2], kinds[1::2], strict=True)
+        },
+        broker=disk | ram,
+        told=[_told(*each) for each in zip(told[::3], told[1::3], told[2::3], strict=True)],
     )
+
+
+def _told(queue: bytes, worker: bytes, said: bytes) -> Told:
+    skew_ms, _, about = said.decode().partition("|")
+    if not about:  # it has just begun, or is of a version that says nothing
+        return Told(queue.decode(), worker.decode())
+    return Told(queue.decode(), worker.decode(), int(skew_ms) / 1000, json.loads(about))
 
 
 def _info(answer: bytes) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.errors import MatpropError, ModelError
 from workers import logs
-from workers.jobs import Beat, BrokerAway, Jobs, Status
+from workers.jobs import Beat, BrokerAway, Claim, Jobs, Status
 from workers.metrics import Tally
 from workers.pulse import Grip, Pulse
 from workers.stopping import Stopping
@@ -61,17 +61,27 @@ class Holder:
         claim = self.jobs.claim(job, f"{self.pulse.worker}.{secrets.token_hex(6)}")
         if claim is None:
             return False
-        self.tally.add("attempts")
+        self._begun(claim)
         with logs.about(claim.request_id, job), self.pulse.holding(claim) as grip:
             outcome = self._outcome(Hold(self, grip), work)
             if outcome is None:
                 return False
             ended = self.jobs.finish(claim, outcome.status, outcome.error, outcome.counts)
-            self.tally.spent(f"{claim.kind}_seconds", time.perf_counter() - began)
+            self.tally.spent(f"run_seconds:{claim.kind}", time.perf_counter() - began)
             log.info("%s: %s", claim.kind, outcome.status if ended else "lost to another worker")
             if ended and outcome.afterwards is not None:
                 outcome.afterwards()
             return ended
+
+    def _begun(self, claim: Claim) -> None:
+        """Times by the broker's clock."""
+        self.tally.add(f"attempts:{claim.kind}")
+        if claim.attempt > 1:
+            self.tally.add(f"retries:{claim.kind}")
+        elif claim.started_at is not None:
+            self.tally.spent(
+                f"job_wait_seconds:{claim.kind}", max(0.0, claim.started_at - claim.created_at)
+            )
 
     def _outcome(self, hold: "Hold", work: Callable[["Hold"], Outcome | None]) -> Outcome | None:
         try:

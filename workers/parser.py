@@ -14,6 +14,7 @@ from typing import Any
 from models.errors import ParserLimit
 from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
+from workers.metrics import Tally
 from workers.parser_wire import Channel, Closed
 from workers.parser_zygote import Zygote
 from workers.settings import WorkerSettings
@@ -62,6 +63,7 @@ class Parsed:
     faults: dict[str, dict[str, Any]]  # graphs that could not be made
     error: dict[str, Any] | None
     lattice: list[float] | None = None  # beside `fractional`
+    spent: Sequence[float] = ()  # seconds of reading, and of making graphs
 
 
 @dataclass(slots=True)
@@ -81,8 +83,9 @@ class _Pending:
 class Parser:
     """Reads sources in order; one caller at a time, one child process."""
 
-    def __init__(self, limits: ParserLimits | None = None) -> None:
+    def __init__(self, limits: ParserLimits | None = None, tally: Tally | None = None) -> None:
         self.limits = limits or ParserLimits()
+        self.tally = tally or Tally()
         self._channel: Channel | None = None
         self._pid = 0
         self._pending: deque[_Pending] = deque()
@@ -192,12 +195,16 @@ class Parser:
         elif message[0] == "done":
             _, pending.member, pending.unit, values = message
             pending.begun, pending.answered, pending.again, pending.name = False, True, False, None
-            yield _parsed(pending.source.index, values)
+            parsed = _parsed(pending.source.index, values)
+            for stage, seconds in zip(("parse", "featurise"), parsed.spent, strict=False):
+                self.tally.spent(f"stage_seconds:{stage}", seconds)
+            yield parsed
         else:
             self._pending.popleft()
 
     def _crashed(self) -> Iterator[Parsed]:
         """The child is gone: maybe by its structure, which gets a second chance in a fresh one."""
+        self.tally.add("parsers_lost:crash")
         if self._pending and self._pending[0].again:
             yield self._blame("ended the process that read it")
         else:
@@ -205,6 +212,7 @@ class Parser:
 
     def _timed_out(self) -> Iterator[Parsed]:
         """The child hangs: at a structure, or between two of an archive."""
+        self.tally.add("parsers_lost:timeout")
         pending = self._pending[0]
         if pending.answered and not pending.begun and not pending.again:
             self._once_more()

@@ -141,6 +141,7 @@ class Child:
         self.most = _size() + memory // 2
         self.order = Order()
         self.count = 0
+        self.began = 0.0  # with the structure at hand
         self._held = b""
 
     def run(self) -> None:
@@ -202,6 +203,7 @@ class Child:
 
     def _unit(self, member: int, number: int, unit: Unit) -> bool:
         self._begin()
+        self.began = time.perf_counter()
         return self._answer(member, number, read(unit), unit.name)
 
     def _answer(
@@ -222,6 +224,7 @@ class Child:
         return False
 
     def _described(self, item: Structure) -> list[Any]:
+        read_at = time.perf_counter()
         graphs: dict[str, bytes] = {}
         faults: dict[str, dict[str, Any]] = {}
         notes = list(item.warnings)
@@ -247,6 +250,7 @@ class Child:
             faults,
             None,
             item.lattice.ravel().tolist() if self.order.fractional else None,
+            [read_at - self.began, time.perf_counter() - read_at],
         ]
 
 

@@ -100,8 +100,8 @@ class Predictor:
                     raise
                 hold.counts = run.counts
                 return Outcome(Status.CANCELLED, counts=run.counts)
-        self.tally.spent("read_seconds", run.read_s)
-        self.tally.spent("wait_seconds", run.wait_s)
+        self.tally.spent("stage_seconds:read", run.read_s)
+        self.tally.spent("stage_seconds:wait", run.wait_s)
         return replace(run.outcome(), afterwards=run.tidy)
 
     def _upload(self, job: str) -> Iterator[PackEntry]:
@@ -209,8 +209,8 @@ class Run:
             index: items for index, key in keys.items() if (items := cache.get(key)) is not None
         }
         missing = [source for index, source in sources.items() if index not in held]
-        self.predictor.tally.add("parsed_hits", len(held))
-        self.predictor.tally.add("parsed_misses", len(missing))
+        self.predictor.tally.add("cache_hits:parsed", len(held))
+        self.predictor.tally.add("cache_misses:parsed", len(missing))
         read = groupby(
             self.predictor.reader.read(missing, options, self.graphs, adsorbate=adsorbate)
             if missing
@@ -335,6 +335,7 @@ class Run:
 
     def _ended(self, line: Line) -> None:
         self.done += 1
+        self.predictor.tally.add(f"structures:{'failed' if line.failed else 'succeeded'}")
         if not line.failed:
             return
         self.failed += 1

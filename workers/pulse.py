@@ -6,13 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from workers.contract import Queue
 from workers.jobs import Beat, BrokerAway, Claim, Jobs
 from workers.metrics import Tally
+from workers.versions import about_process
 
 PAUSE_S = 0.5
 FIGURES_S = 1.0
+ABOUT_S = 10.0
 # A run that shows no progress for so long hangs: its lease is left to run out.
 HANGING_S = 150.0
 HUNG_EXIT = 70
@@ -49,6 +52,8 @@ class Pulse:
         self.worker = worker
         self.tally = tally
         self.stuck = stuck or (lambda: False)
+        self.about: Callable[[], dict[str, Any]] = about_process
+        self._about_at = float("-inf")
         self._grips: dict[str, Grip] = {}
         self._figures_at = 0.0
         self._end = threading.Event()
@@ -77,13 +82,20 @@ class Pulse:
 
     def beat(self) -> None:
         """One beat for the process and each of its jobs."""
-        self.jobs.alive(self.queue, self.worker)
+        self._show()
         for grip in list(self._grips.values()):
             if grip.beat is not Beat.LOST and time.monotonic() - grip.touched < HANGING_S:
                 grip.beat = self.jobs.beat(grip.claim)
         if time.monotonic() - self._figures_at > FIGURES_S:
             self._figures_at = time.monotonic()
             self.tally.flush(self.jobs.redis)
+
+    def _show(self) -> None:
+        if time.monotonic() - self._about_at < ABOUT_S:
+            self.jobs.alive(self.queue, self.worker)
+            return
+        self.jobs.alive(self.queue, self.worker, self.about())
+        self._about_at = time.monotonic()
 
     def _run(self) -> None:
         away = False

@@ -152,6 +152,21 @@ class Health:
     persistent: bool  # the append-only file is on and its last write went well
     memory_bytes: int
     counters: dict[str, float]
+    waiting: dict[str, int] = field(default_factory=dict)  # for a worker of each queue
+    oldest_s: dict[str, float] = field(default_factory=dict)  # how long the first of these has
+    running_kinds: dict[str, int] = field(default_factory=dict)
+    broker: dict[str, str] = field(default_factory=dict)  # its own figures, by Redis' names
+    told: list["Told"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A living worker process, and what it says of itself."""
+
+    queue: str
+    worker: str
+    skew_s: float = 0.0  # its clock before the broker's
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def fields_of(flat: Sequence[bytes] | Mapping[Any, Any]) -> dict[str, str]:

@@ -38,11 +38,17 @@ class Residents:
     """Models by `name@version`, ready to answer."""
 
     def __init__(
-        self, catalogue: Catalogue, most: int, load: Callable[[Path], batching.Network]
+        self,
+        catalogue: Catalogue,
+        most: int,
+        load: Callable[[Path], batching.Network],
+        tally: Tally,
     ) -> None:
         self.catalogue = catalogue
         self.most = most
         self.load = load
+        self.tally = tally
+        self.names: tuple[str, ...] = ()  # of those held
         self._held: OrderedDict[str, batching.Network] = OrderedDict()
 
     def get(self, model: str) -> batching.Network:
@@ -51,9 +57,13 @@ class Residents:
             _, folder = self.catalogue.get(model)
             while len(self._held) >= self.most:
                 gone, _ = self._held.popitem(last=False)
+                self.tally.add("models_evicted")
                 log.info("%s makes room", gone)
             began = time.monotonic()
             self._held[model] = self.load(folder)
+            self.tally.add("models_loaded")
+            self.tally.spent("model_load_seconds", time.monotonic() - began)
+            self.names = tuple(self._held)
             log.info("%s loaded in %.2f s", model, time.monotonic() - began)
         self._held.move_to_end(model)
         return self._held[model]
@@ -118,8 +128,8 @@ class Inference:
             replies = self._replies(model, taken)
         finally:
             self._busy_since = None
-        self.tally.spent("infer_seconds", time.monotonic() - began)
-        self.tally.sized("batch_entries", len(taken))
+        self.tally.spent("stage_seconds:infer", time.monotonic() - began)
+        self.tally.sized("batch_edges", sum(one.edges for one in taken))
         if self.stopping.asked:
             self.lanes.reply(model, replies)
             return None
@@ -131,4 +141,6 @@ class Inference:
         except MatpropError as error:
             log.error("%s cannot answer: %s", model, error)
             return batching.refused(taken, error)
-        return batching.replies(network, taken, self.batch_edges)
+        return batching.replies(
+            network, taken, self.batch_edges, lambda size: self.tally.sized("batch_graphs", size)
+        )

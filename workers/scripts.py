@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from workers.contract import QUEUE_OF, SHORT, WAY_OF, Task
+from workers.figures import JOB_S
 
 FOLDER = Path(__file__).with_name("lua")
 # What a broker answers that lives but cannot serve just now.
@@ -91,7 +92,11 @@ def away(error: RedisError) -> Exception:
 
 
 def _queues() -> str:
-    return f"local QUEUE_OF, WAY_OF, SHORT = {_table(QUEUE_OF)}, {_table(WAY_OF)}, '{SHORT}'\n"
+    bounds = ", ".join(f"{bound:g}" for bound in JOB_S)
+    return (
+        f"local QUEUE_OF, WAY_OF, SHORT = {_table(QUEUE_OF)}, {_table(WAY_OF)}, '{SHORT}'\n"
+        f"local JOB_BOUNDS = {{ {bounds} }}\n"
+    )
 
 
 def _table(names: Mapping[Task, str]) -> str:

@@ -258,6 +258,36 @@ def models() -> str:
     )
 
 
+def metrics() -> str:
+    """Every figure of `/metrics`."""
+    from workers.figures import FIGURES
+
+    parts = {
+        "Healthy": "Is it healthy?",
+        "Busy": "Is it busy?",
+        "Time": "Where is time spent?",
+        "HTTP": "Requests",
+    }
+    lines = [
+        "# Metrics",
+        "",
+        NOTICE,
+        "`GET /metrics` tells these in Prometheus' text form, without a key. All but those under *Requests*",
+        "and `build_info` are the same whichever service process is asked: workers count for themselves and",
+        "tell the broker once a second. Sizes are bytes, times seconds. Labels never hold what strangers",
+        "choose. [Watch it](../how-to/operate.md) has the dashboard, the alerts, and what to do about them.",
+        "",
+    ]
+    for part, title in parts.items():
+        found = [
+            (f"`{one.full}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.about)
+            for one in FIGURES
+            if one.part == part
+        ]
+        lines += [f"## {title}", "", *table(("metric", "kind", "labels", "meaning"), found), ""]
+    return "\n".join(lines)
+
+
 def settings_table(fields: Iterable[tuple[str, FieldInfo]]) -> list[str]:
     """A row a variable."""
     rows = [
@@ -286,6 +316,7 @@ PAGES = {
     "cli.md": command_line,
     "api.md": api,
     "models.md": models,
+    "metrics.md": metrics,
 }
 
 

@@ -1,13 +1,13 @@
 """How the service is: alive, ready, its figures and its bounds."""
 
-import re
-from typing import Any
+import asyncio
 
 from fastapi import APIRouter, Response
 
 from models.structures.formats import Format
 from service.dependencies import TheHouse
 from service.documented import OPEN, answer, problems
+from service.metrics import of_all
 from service.problems import Problem
 from service.schemas.state import Limits, Live, Ready
 from service.view import json
@@ -17,8 +17,6 @@ from workers.jobs import Health
 router = APIRouter(tags=["service"])
 PROBE_S = 0.02  # a probe wants to know how it is now
 NEEDED = (Queue.PARSE, Queue.INFER)
-UNFIT = re.compile(r"[^a-zA-Z0-9_]")
-LABELS = {"jobs_ended": "status"}  # what the part after the colon is
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -99,63 +97,15 @@ async def metrics(house: TheHouse) -> Response:
     own.in_flight.set(house.traffic.in_flight)
     own.streams.set(house.streams)
     own.waiting.set(len(house.answers))
+    health: Health | None
     try:
-        shared = of_queue(await house.watch.look())
+        health = await house.watch.look()
     except Problem:
-        shared = "# HELP matprop_broker_up Whether the broker answers\n# TYPE matprop_broker_up gauge\nmatprop_broker_up 0\n"
+        health = None
+    # In a thread: a network disk may let wait who asks for its free space.
+    shared = await asyncio.to_thread(of_all, health, house.settings.state)
     page = own.page() + shared.encode()
     return Response(page, media_type="text/plain; version=0.0.4", headers=NO_STORE)
-
-
-def of_queue(health: Health) -> str:
-    """The broker's figures and the workers' counters."""
-    lines: list[str] = []
-    state: dict[str, Any] = {
-        "broker_up": 1,
-        "broker_persistent": int(health.persistent),
-        "broker_full": int(health.full),
-        "broker_memory_bytes": health.memory_bytes,
-        "jobs_queued": health.queued,
-        "jobs_running": health.running,
-        "lanes_waiting_graphs": health.waiting_graphs,
-    }
-    for name, value in state.items():
-        lines += [f"# TYPE matprop_{name} gauge", f"matprop_{name} {value}"]
-    lines.append("# TYPE matprop_workers_alive gauge")
-    lines += [
-        f'matprop_workers_alive{{queue="{queue}"}} {count}'
-        for queue, count in health.workers.items()
-    ]
-    return "\n".join([*lines, *counters(health.counters)]) + "\n"
-
-
-def counters(found: dict[str, float]) -> list[str]:
-    """The workers' figures: `name`, `name:label`, and for histograms `name:count|sum|le:bound`."""
-    lines: list[str] = []
-    histograms = {name.removesuffix(":count") for name in found if name.endswith(":count")}
-    for name in sorted(histograms):
-        metric = f"matprop_{UNFIT.sub('_', name)}"
-        lines.append(f"# TYPE {metric} histogram")
-        bounds = [key.removeprefix(f"{name}:le:") for key in found if key.startswith(f"{name}:le:")]
-        lines += [
-            f'{metric}_bucket{{le="{bound}"}} {found[f"{name}:le:{bound}"]:g}'
-            for bound in sorted(bounds, key=float)
-        ]
-        count = found[f"{name}:count"]
-        lines.append(f'{metric}_bucket{{le="+Inf"}} {count:g}')
-        lines += [f"{metric}_sum {found.get(f'{name}:sum', 0):g}", f"{metric}_count {count:g}"]
-    seen: set[str] = set()
-    for name, value in sorted(found.items()):
-        family, _, label = name.partition(":")
-        if family in histograms:
-            continue
-        metric = f"matprop_{UNFIT.sub('_', family)}_total"
-        if metric not in seen:
-            lines.append(f"# TYPE {metric} counter")
-            seen.add(metric)
-        mark = f'{{{LABELS.get(family, "kind")}="{UNFIT.sub("_", label)}"}}' if label else ""
-        lines.append(f"{metric}{mark} {value:g}")
-    return lines
 
 
 @router.get(

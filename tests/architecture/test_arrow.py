@@ -15,6 +15,7 @@ LIGHT = {
     "workers.broker",
     "workers.contract",
     "workers.embedded",
+    "workers.figures",
     "workers.files",
     "workers.ids",
     "workers.guardian",

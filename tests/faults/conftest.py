@@ -137,7 +137,7 @@ class Plant:
 
     def check_none_lost_or_doubled(self) -> None:
         assert self.lost() == []
-        assert self.jobs.health().counters["jobs_ended:succeeded"] == len(self.submitted)
+        assert self.jobs.health().counters["jobs_ended:predict:succeeded"] == len(self.submitted)
         assert max(self.counted("committed").values()) == 1
 
     def executed_twice(self) -> int:

@@ -101,7 +101,7 @@ def test_an_answer_does_not_depend_on_its_company(
 
 def test_the_same_structure_is_computed_once(running: Any, rock_salt: Callable[..., bytes]) -> None:
     def counted(kind: str) -> float:
-        return numbers_of(running).get(f"matprop_answers_{kind}_total", 0.0)
+        return numbers_of(running).get(f'matprop_cache_{kind}_total{{cache="answers"}}', 0.0)
 
     first = running.predict(("a.vasp", rock_salt(5.123)))
     time.sleep(2)  # workers tell their figures once a second

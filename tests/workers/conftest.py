@@ -217,7 +217,7 @@ def stage(jobs, settings) -> Iterator[Stage]:
     }
     catalogue: Any = PlayedCatalogue(cards)
     files, tally, stopping = Files(settings.state), Tally(), Stopping()
-    residents = Residents(catalogue, 2, lambda folder: networks[str(folder)])
+    residents = Residents(catalogue, 2, lambda folder: networks[str(folder)], tally)
     lanes = WorkerSide(jobs.redis, "infer.1")
     inference = Inference(lanes, residents, 1000, tally, stopping, block_s=0.02)
     thread = threading.Thread(target=inference.run)

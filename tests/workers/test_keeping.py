@@ -117,16 +117,16 @@ def test_sources_that_read_alike_have_one_key():
 
 def test_figures_of_all_processes_add_up(redis, jobs):
     for tally in (Tally(), Tally()):
-        tally.add("answers_hits", 3)
-        tally.spent("infer_seconds", 0.004)
+        tally.add("cache_hits:answers", 3)
+        tally.spent("stage_seconds:infer", 0.004)
         tally.flush(redis)
         tally.flush(redis)
     counters = jobs.health().counters
-    assert counters["answers_hits"] == 6
-    assert counters["infer_seconds:count"] == 2
-    assert counters["infer_seconds:le:0.005"] == 2
-    assert "infer_seconds:le:0.002" not in counters
-    assert abs(counters["infer_seconds:sum"] - 0.008) < 1e-9
+    assert counters["cache_hits:answers"] == 6
+    assert counters["stage_seconds:infer:count"] == 2
+    assert counters["stage_seconds:infer:in:0.005"] == 2
+    assert "stage_seconds:infer:in:0.002" not in counters
+    assert abs(counters["stage_seconds:infer:sum"] - 0.008) < 1e-9
 
 
 def old(path, text="x"):

@@ -5,8 +5,8 @@ for _, worker in ipairs(redis.call('SMEMBERS', 'mp:holders')) do
   local seen = redis.call('ZSCORE', 'mp:alive:infer', worker)
   if not seen or tonumber(seen) < t - tonumber(ARGV[1]) then
     for _, held in ipairs(redis.call('SMEMBERS', 'mp:held:' .. worker)) do
-      local model, owner, seq, edges, losses, lives =
-        string.match(held, '^([^|]+)|([^|]+)|(%d+)|(%d+)|(%d+)|(%d+)$')
+      local model, owner, seq, edges, losses, lives, since =
+        string.match(held, '^([^|]+)|([^|]+)|(%d+)|(%d+)|(%d+)|(%d+)|?(%d*)$')
       losses = tonumber(losses) + 1
       if losses >= tonumber(lives) then
         lost = lost + 1
@@ -15,7 +15,7 @@ for _, worker in ipairs(redis.call('SMEMBERS', 'mp:holders')) do
         redis.call('PEXPIRE', 'mp:reply:' .. owner, ARGV[2])
       else
         back = back + 1
-        redis.call('LPUSH', 'mp:lane:' .. model, table.concat({ owner, seq, edges, losses, lives }, '|'))
+        redis.call('LPUSH', 'mp:lane:' .. model, table.concat({ owner, seq, edges, losses, lives, since }, '|'))
         redis.call('SADD', 'mp:lanes', model)
       end
     end

@@ -34,8 +34,10 @@ end
 
 -- Puts a queued job where the workers look. A Celery message cannot be sent from here: the caller sends it.
 local function wake(id, t)
-  local way = way_of(id)
-  if not way then return redis.call('HGET', record(id), 'kind') end
+  local way, kind = way_of(id), redis.call('HGET', record(id), 'kind')
+  -- Since when, for the figures: what wakes it may be sent again and again.
+  redis.call('ZADD', 'mp:waiting:' .. QUEUE_OF[kind], 'NX', ms(t), id)
+  if not way then return kind end
   -- A sorted set: publishing again never doubles an entry, and the oldest comes first.
   redis.call('ZADD', way, 'NX', ms(t), id)
   return nil
@@ -43,10 +45,12 @@ end
 
 local function unlist(id)
   local way = way_of(id)
+  local owner, kind = unpack(redis.call('HMGET', record(id), 'owner', 'kind'))
   redis.call('ZREM', 'mp:due', id)
   redis.call('ZREM', 'mp:leases', id)
+  if kind then redis.call('ZREM', 'mp:waiting:' .. QUEUE_OF[kind], id) end
   if way then redis.call('ZREM', way, id) end
-  return redis.call('HGET', record(id), 'owner')
+  return owner
 end
 
 -- What a job needs may not go before it has ended: `mp:using:<data set or model>` holds the unfinished jobs.
@@ -73,6 +77,19 @@ end
 
 local cancel_job
 
+local function count(name, number)
+  redis.call('HINCRBY', 'mp:metrics', name, number or 1)
+end
+
+-- One more duration of a histogram: `workers/figures.py` knows its bounds, in seconds.
+local function spent(name, bounds, duration_ms)
+  count(name .. ':count')
+  redis.call('HINCRBYFLOAT', 'mp:metrics', name .. ':sum', ms(duration_ms) / 1000)
+  for _, bound in ipairs(bounds) do
+    if duration_ms <= 1000 * bound then return count(name .. ':in:' .. bound) end
+  end
+end
+
 -- The one place where a job ends. A parent is counted up here, in the same step as its child's end.
 local function end_job(id, status, error, t)
   local key = record(id)
@@ -80,15 +97,16 @@ local function end_job(id, status, error, t)
   use(id, 'SREM')
   redis.call('HSET', key, 'status', status, 'finished', ms(t))
   if error ~= '' then redis.call('HSET', key, 'error', error) end
-  local ttl, answer, parent, done, failed, total, direct =
-    unpack(redis.call('HMGET', key, 'ttl', 'answer', 'parent', 'done', 'failed', 'total', 'direct'))
+  local ttl, answer, parent, done, failed, total, direct, kind, created =
+    unpack(redis.call('HMGET', key, 'ttl', 'answer', 'parent', 'done', 'failed', 'total', 'direct', 'kind', 'created'))
   event(id, 'done', cjson.encode({
     status = status, done = tonumber(done), failed = tonumber(failed), total = tonumber(total) }))
   redis.call('EXPIRE', 'mp:events:' .. id, direct == '1' and 30 or math.min(tonumber(ttl), 3600))
   -- The record itself goes when the index does (see reconcile); this is only the belt to the braces.
   redis.call('EXPIRE', key, tonumber(ttl) + 3600)
   redis.call('ZADD', 'mp:ended', ms(t + tonumber(ttl) * 1000), id)
-  redis.call('HINCRBY', 'mp:metrics', 'jobs_ended:' .. status, 1)
+  count('jobs_ended:' .. kind .. ':' .. status)
+  spent('job_seconds:' .. kind, JOB_BOUNDS, t - tonumber(created))
   if answer then
     -- The whole record: whoever waits for it need not come back for it.
     redis.call('RPUSH', 'mp:answers:' .. answer, cjson.encode({ id, redis.call('HGETALL', key) }))
@@ -170,8 +188,8 @@ local function find_answers(name, asked)
     end
     if found[place] then hits = hits + 1 end
   end
-  if hits > 0 then redis.call('HINCRBY', 'mp:metrics', 'answers_hits', hits) end
-  if hits < #asked then redis.call('HINCRBY', 'mp:metrics', 'answers_misses', #asked - hits) end
+  if hits > 0 then count('cache_hits:answers', hits) end
+  if hits < #asked then count('cache_misses:answers', #asked - hits) end
   return found, hits
 end
 
@@ -179,7 +197,7 @@ end
 local function push_entry(model, owner, seq, edges, losses, lives, ttl, content)
   local ref = owner .. '|' .. seq
   if not redis.call('SET', 'mp:entry:' .. ref, content, 'NX', 'PX', ttl) then return 0 end
-  local item = table.concat({ ref, edges, losses, lives }, '|')
+  local item = table.concat({ ref, edges, losses, lives, ms(now()) }, '|')
   redis.call('SADD', 'mp:lanes', model)
   -- One token stands for a lane with entries, however many: a worker that comes takes many at once.
   if redis.call('RPUSH', 'mp:lane:' .. model, item) == 1 then redis.call('RPUSH', 'mp:lane-tokens', model) end

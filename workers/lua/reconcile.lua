@@ -41,11 +41,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:leases', '-inf', ms(t), 'LIM
       cancel_idle(id, t)
     end
   elseif status == 'running' then
-    redis.call('HINCRBY', 'mp:metrics', 'leases_lost', 1)
+    local kind = redis.call('HGET', key, 'kind')
+    count('leases_lost:' .. kind)
     if redis.call('HINCRBY', key, 'lost', 1) >= lives then
+      count('jobs_poison:' .. kind)
       end_job(id, 'failed', ARGV[3], t)
     else
       redis.call('HSET', key, 'status', 'queued', 'tries', '0')
+      redis.call('ZADD', 'mp:waiting:' .. QUEUE_OF[kind], ms(t), id)
       redis.call('HDEL', key, 'worker')
       redis.call('ZADD', 'mp:due', ms(t), id)
       status_event(id, 'queued', attempt)
@@ -59,6 +62,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT'
   local status, kind = unpack(redis.call('HMGET', key, 'status', 'kind'))
   if status ~= 'queued' and not (status == 'cancelling' and redis.call('HGET', key, 'closing') == '1') then
     redis.call('ZREM', 'mp:due', id)
+    if kind then redis.call('ZREM', 'mp:waiting:' .. QUEUE_OF[kind], id) end
   else
     local tries = redis.call('HINCRBY', key, 'tries', 1)
     -- While messages wait in the queue this job's is most likely among them: only now and then add one, more and

@@ -25,5 +25,6 @@ redis.call('ZADD', 'mp:due', ms(t), new)
 redis.call('ZADD', 'mp:jobs', 0, new)
 redis.call('ZADD', 'mp:jobs:' .. redis.call('HGET', record(id), 'owner'), 0, new)
 status_event(new, 'queued', 0)
+count('jobs_submitted:' .. redis.call('HGET', record(new), 'kind'))
 wake(new, t)
 return 'accepted'

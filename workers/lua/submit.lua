@@ -21,5 +21,6 @@ redis.call('ZADD', 'mp:jobs', 0, id)
 redis.call('ZADD', 'mp:jobs:' .. job.owner, 0, id)
 if job.parent then redis.call('SADD', 'mp:children:' .. job.parent, id) end
 status_event(id, 'queued', 0)
+count('jobs_submitted:' .. job.kind)
 wake(id, t)
 return 'accepted'
