@@ -24,6 +24,8 @@ class Task(StrEnum):
     """The name of every task a worker registers; also the kind of its job."""
 
     PREDICT = "predict"
+    SCREEN = "screen"
+    CHUNK = "chunk"
     IMPORT = "import"
     DATASET = "dataset"
     TRAIN = "train"
@@ -33,6 +35,8 @@ class Task(StrEnum):
 
 QUEUE_OF: dict[Task, Queue] = {
     Task.PREDICT: Queue.PARSE,
+    Task.SCREEN: Queue.PARSE,
+    Task.CHUNK: Queue.PARSE,
     Task.IMPORT: Queue.PARSE,
     Task.DATASET: Queue.PARSE,
     Task.TRAIN: Queue.TRAIN,
@@ -42,8 +46,14 @@ QUEUE_OF: dict[Task, Queue] = {
 
 # Ways past the messages of a queue: its workers have a thread that takes the jobs of such a set as they come. So what
 # is short waits for no training, and what reads a large file holds up no predictions.
-SHORT, GATHER = "short", "gather"
-WAY_OF: dict[Task, str] = {Task.TUNE: SHORT, Task.EVALUATE: SHORT, Task.DATASET: GATHER}
+SHORT, GATHER, BULK = "short", "gather", "bulk"
+WAY_OF: dict[Task, str] = {
+    Task.TUNE: SHORT,
+    Task.EVALUATE: SHORT,
+    Task.DATASET: GATHER,
+    Task.SCREEN: GATHER,
+    Task.CHUNK: BULK,
+}
 
 
 class Order(BaseModel):
@@ -74,6 +84,33 @@ class PredictOrder(Order):
             if order.get(name) == type(self).model_fields[name].default:
                 order.pop(name, None)
         return order
+
+
+class ScreenOrder(Order):
+    """Predict all structures of the job's upload, of a data set, or of a location: one row each in a table."""
+
+    models: tuple[str, ...] = Field(min_length=1, description="Resolved `name@version` ids.")
+    disorder: Literal["refuse", "majority"] = "refuse"
+    primitive: bool = False
+    level: float = Field(0.9, gt=0, lt=1, description="Of the intervals.")
+    adsorbate: str | None = None
+    format: str | None = Field(None, description="Of every file, if it is not to be recognised.")
+    dataset: str | None = Field(None, description="Id of the data set that is the source.")
+    location: str | None = Field(
+        None, description="Path or URL of the source, checked and resolved by the service."
+    )
+
+
+class ChunkOrder(Order):
+    """A part of a screening: a child job whose upload holds some of its structures."""
+
+    models: tuple[str, ...] = Field(min_length=1, description="Resolved `name@version` ids.")
+    disorder: Literal["refuse", "majority"] = "refuse"
+    primitive: bool = False
+    level: float = Field(0.9, gt=0, lt=1)
+    adsorbate: str | None = None
+    number: int = Field(ge=0, description="Of this chunk, and of the shard that it becomes.")
+    first: int = Field(ge=0, description="Index of its first structure in the screening.")
 
 
 class ImportOrder(Order):
@@ -176,6 +213,8 @@ class EvaluateOrder(Order):
 
 ORDER_OF: dict[Task, type[Order]] = {
     Task.PREDICT: PredictOrder,
+    Task.SCREEN: ScreenOrder,
+    Task.CHUNK: ChunkOrder,
     Task.IMPORT: ImportOrder,
     Task.DATASET: DatasetOrder,
     Task.TRAIN: TrainOrder,

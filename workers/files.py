@@ -65,6 +65,18 @@ class Files:
         """The folder of all of them."""
         return self.state / "trainings"
 
+    def screening(self, job: str) -> Path:
+        """What a screening has beside its upload: how far it is cut, and its shards; it goes with the job."""
+        return self.screenings() / checked_job(job)
+
+    def shards(self, job: str) -> Path:
+        """The folder of a screening's table: `00000000.parquet` and so on, each there once it is whole."""
+        return self.screening(job) / "shards"
+
+    def screenings(self) -> Path:
+        """The folder of all of them."""
+        return self.state / "screenings"
+
     def kinds(self) -> tuple[Path, ...]:
         """The folders whose files belong to jobs."""
         return tuple(self.state / kind for kind in ("uploads", "results", "scratch"))
@@ -74,6 +86,7 @@ class Files:
         for path in (self.upload(job), self.result(job)):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.training(job), ignore_errors=True)
+        shutil.rmtree(self.screening(job), ignore_errors=True)
 
     def _of_job(self, kind: str, job: str, suffix: str) -> Path:
         checked_job(job)
