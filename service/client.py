@@ -31,7 +31,7 @@ from service.schemas.dataset import BadRow, DatasetView
 from service.schemas.evaluation import EvaluationView
 from service.schemas.job import JobView
 from service.schemas.key import KeyView
-from service.schemas.model import ModelSummary, ModelVersion, ModelView
+from service.schemas.model import ElementsView, ModelSummary, ModelVersion, ModelView
 from service.schemas.training import TrainingView
 
 __all__ = ["Client", "Event", "Progress", "Record", "Records", "ServiceError"]
@@ -173,6 +173,12 @@ class Client:
     def model(self, name: str) -> ModelView:
         """One model with the cards of its versions."""
         return ModelView.model_validate(self._transport.json("GET", f"/v1/models/{name}"))
+
+    def elements(self, name: str) -> ElementsView:
+        """What a model (`name`, `name@3`, `name@alias`) says of each element, on the average."""
+        return ElementsView.model_validate(
+            self._transport.json("GET", f"/v1/models/{name}/elements")
+        )
 
     def import_model(
         self,

@@ -164,8 +164,18 @@ def _trust(shown: Shown) -> str:
         ])  # fmt: skip
     plots = _each(shown, "calibration", "width") if shown.figures else ""
     if not known and not plots and not card.classifies:
-        return section("How far to trust an answer", "<p>Its answers have no intervals.</p>")
+        return section(
+            "How far to trust an answer",
+            f"<p>Its answers have no intervals: {_why_none(card)}.</p>",
+        )
     return section("How far to trust an answer", known, plots)
+
+
+def _why_none(card: Card) -> str:
+    rows = card.training.rows.get("val", 0) if card.training else 0
+    if card.domain is None:
+        return "nothing is known of rows to calibrate them by"
+    return f"they are calibrated by ten labelled validation structures or more, and it had {rows}"
 
 
 def _by_element(shown: Shown) -> str:

@@ -68,9 +68,6 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         rows=asked.rows,
         devices=asked.devices,
     )
-    if not order.training["epochs"] and start is None:
-        raise refused("bad_setting", "Without an epoch nothing is learned.", "/settings/epochs",
-                      "0 epochs judge anew what a training goes on from: name it by `start_from`.")  # fmt: skip
     foresee(asked, known, order)
     return order if asked.search is None else tuned(asked, order, start, classifies=of_classes)
 

@@ -35,6 +35,12 @@ def settings_of(
             expected=f"{len(asked.wanted)} numbers",
             got=str(len(weights)),
         )
+    if not found.training.epochs and start is None:
+        raise BadSetting(
+            "Without an epoch nothing is learned.",
+            place="settings.epochs",
+            hint="0 epochs judge anew what a training goes on from: name it by `start_from`.",
+        )
     if start is not None and (found.input, found.network) != (start.input, start.network):
         raise other_network(asked, start)
     return found

@@ -50,9 +50,7 @@ def begin(index: int, parsed: "Parsed", tellers: Sequence[Teller]) -> Line:
     explained = any(teller.asked.sites for teller in tellers)
     if explained or valued:
         record["sites"] = [
-            {"index": place, "element": SYMBOLS[number]}
-            | ({"contributions": {}} if explained else {})
-            | ({"values": {}} if valued else {})
+            {"index": place, "element": SYMBOLS[number]} | ({"values": {}} if valued else {})
             for place, number in enumerate(parsed.numbers)
         ]
     return Line(record, len(tellers), [[] for _ in tellers], parsed.numbers)
@@ -100,7 +98,7 @@ def _contribute(record: dict[str, Any], teller: Teller, found: Found) -> None:
         return
     for site, row in zip(record["sites"], found.contributions, strict=True):
         for column, value in zip(teller.columns, row, strict=True):
-            site["contributions"][column.key] = value
+            site.setdefault("contributions", {})[column.key] = value
 
 
 def _no_sum(card: Card) -> str:

@@ -68,6 +68,31 @@ def show_model(
     print(json.dumps(versions[0].card.model_dump(mode="json"), indent=2, ensure_ascii=False))
 
 
+@app.command("elements")
+def elements(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="`name`, `name@3` or `name@alias`.")],
+    as_json: AsJson = False,
+) -> None:
+    """What a model says of each element, on the average over its training structures."""
+    from service.client import Client
+
+    with Client() as client:
+        found = client.elements(name)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+        return
+    rows = [
+        (one.element, each.site, show.number(one.mean), std, f"{one.n:,}", told.property, told.unit)
+        for told in found.properties
+        for each in told.tables
+        for one in sorted(each.elements, key=lambda one: one.mean)
+        for std in ["" if one.std is None else show.number(one.std)]
+    ]
+    heads = ("element", "site", "mean", "deviation", "sites", "property", "unit")
+    print(show.table(heads, rows), end="")
+    print(found.meaning)
+
+
 @app.command("import")
 def import_model(
     file: Annotated[

@@ -30,9 +30,11 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="One row a number.")] = False,
     as_table: Annotated[bool, typer.Option("--table", help="For people; the default.")] = False,
     include: Annotated[
-        str,
-        typer.Option(help="`sites`, `features`, `neighbours`, with commas between; shown in JSON."),
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            help="`sites`, `features`, `neighbours`: repeat, or with commas between; shown in JSON."
+        ),
+    ] = None,
     level: Annotated[
         float | None,
         typer.Option(help="Of the intervals, above 0 and below 1; 0.9 when not given."),
@@ -70,7 +72,7 @@ def predict(
         records = client.predict(
             given,
             model or [only_model(client)],
-            include=[part.strip() for part in include.split(",") if part.strip()],
+            include=[part.strip() for part in ",".join(include or ()).split(",") if part.strip()],
             level=level,
             disorder=disorder,
             primitive=primitive,

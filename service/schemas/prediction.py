@@ -16,15 +16,15 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "status": "succeeded",
     "predictions": [
         {
-            "model": "formation-energy@1",
+            "model": "formation-energy@2",
             "property": "formation-energy-per-atom",
-            "value": -2.05,
+            "value": -2.0411,
             "unit": "eV/atom",
-            "interval": [-2.14, -1.96],
+            "interval": [-2.1257, -1.9564],
             "level": 0.9,
-            "std": 0.021,
+            "std": 0.012,
             "in_domain": True,
-            "domain_score": 0.42,
+            "domain_score": 0.5996,
             "reasons": [],
         }
     ],

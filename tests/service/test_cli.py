@@ -80,6 +80,31 @@ MODELS = {
 }
 
 
+ELEMENTS = {
+    "model": "fe@1",
+    "kind": "contributions",
+    "meaning": "The mean over sites.",
+    "structures": 2,
+    "perovskites": 0,
+    "properties": [
+        {
+            "property": "formation-energy",
+            "unit": "eV/atom",
+            "tables": [
+                {
+                    "site": "any",
+                    "elements": [
+                        {"element": "Sr", "mean": 0.3, "std": None, "n": 1},
+                        {"element": "Ti", "mean": -1.1, "std": 0.2, "n": 2},
+                    ],
+                }
+            ],
+        }
+    ],
+    "links": {},
+}
+
+
 class Service(BaseHTTPRequestHandler):
     """Answers every POST of files with a record a file."""
 
@@ -96,6 +121,8 @@ class Service(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/v1/models":
             self.answer(MODELS)
+        elif self.path == "/v1/models/fe@1/elements":
+            self.answer(ELEMENTS)
         else:
             self.answer({"code": "not_found", "detail": "there is nothing here"}, 404)
 
@@ -164,7 +191,17 @@ def test_csv_tells_how_far_to_trust_each_number(run: Run, unlike: None) -> None:
 
 def test_the_level_and_what_to_include_are_handed_on(run: Run) -> None:
     run(
-        "predict", "a.cif", "-m", "fe", "--level", "0.5", "--include", "neighbours, sites", "--json"
+        "predict",
+        "a.cif",
+        "-m",
+        "fe",
+        "--level",
+        "0.5",
+        "--include",
+        "neighbours",
+        "--include",
+        "sites,features",
+        "--json",
     )
     assert 'name="level"\r\n\r\n0.5' in Service.last
     assert 'name="include"\r\n\r\nneighbours' in Service.last
@@ -262,6 +299,13 @@ def test_models_are_listed_with_what_they_predict(run: Run) -> None:
     assert "formation-energy in eV/atom" in told
     assert "mae 0.0712 eV/atom" in told
     assert "@prod = 1" in told
+
+
+def test_elements_are_told_with_what_the_numbers_are(run: Run) -> None:
+    told = run("models", "elements", "fe@1").stdout
+    assert told.index("Ti") < told.index("Sr"), "the lowest first"
+    assert "-1.1000" in told
+    assert told.endswith("The mean over sites.\n")
 
 
 def test_a_new_key_is_long_and_never_the_same(run: Run) -> None:

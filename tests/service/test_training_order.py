@@ -221,6 +221,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"target": "band_gap", "search": {"space": {}}}, "invalid_field", "/search/space"),
     ({"target": "band_gap", "search": {"space": {"wdth": [1]}}}, "bad_setting", "/search/space/wdth"),
     ({"target": "band_gap", "search": {"space": {"width": [8, 0]}}}, "bad_setting", "/search/space/width"),
+    ({"target": "band_gap", "search": {"space": {"epochs": [8, 0]}}}, "bad_setting", "/search/space/epochs"),
     (
         {"target": "band_gap", "search": {"space": {"width": {"low": 8, "high": 9999}}}},
         "bad_setting",
