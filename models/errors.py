@@ -197,6 +197,22 @@ class Diverged(ModelError):
     code = "diverged"
 
 
+class StoreAway(ModelError):
+    """The store of files cannot be reached."""
+
+    code = "store_unavailable"
+
+    def __init__(self, detail: str, *, passing: bool = True, **parts: Any) -> None:
+        super().__init__(detail, **parts)
+        self.passing = passing  # whether it may be back by itself
+
+
+class StoreFull(ModelError):
+    """No space is left for files."""
+
+    code = "storage_full"
+
+
 class WorkLost(ModelError):
     """Every worker that took this up was lost."""
 

@@ -37,6 +37,8 @@ STATUS: dict[type[errors.MatpropError], int] = {
     errors.OutOfMemory: 500,
     errors.Diverged: 500,
     errors.WorkLost: 500,
+    errors.StoreAway: 503,
+    errors.StoreFull: 507,
 }
 
 # What helps against each, where the error itself has no better hint.
@@ -65,6 +67,8 @@ CURES: dict[str, str] = {
     "damaged_model": "Its files have to be put back by who runs this service.",
     "out_of_memory": "Send a smaller cell of the same crystal.",
     "diverged": "Lower the learning rate, or look for labels that are wrong by orders of magnitude.",
+    "store_unavailable": "Try again after Retry-After seconds.",
+    "storage_full": "Try again later; we need to make room.",
     "worker_lost": "Send the structures in smaller parts, to find the one that does this.",
 }
 
@@ -167,11 +171,11 @@ DOOR: dict[str, tuple[int, str, str]] = {
     "no_worker": (503, "No worker is there to do this", "Try again after Retry-After seconds."),
     "busy": (503, "Too many requests at once", "Try again after Retry-After seconds."),
     "shutting_down": (503, "The service is about to stop", "Try again after Retry-After seconds."),
-    "storage_full": (507, "No space is left for uploads", "Try again later; we need to make room."),
 }
 
 RETRY_AFTER_S = {
     "broker_unavailable": 5,
+    "store_unavailable": 5,
     "queue_full": 5,
     "no_worker": 5,
     "busy": 2,

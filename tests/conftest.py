@@ -13,6 +13,7 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from tests.object_store import BUCKET, CREDENTIALS, ObjectStore
 from workers.broker import connect
 from workers.jobs import Jobs
 from workers.settings import WorkerSettings
@@ -98,3 +99,27 @@ def redis(settings: WorkerSettings) -> Iterator[Redis]:
 def jobs(redis: Redis) -> Jobs:
     """The jobs of the emptied broker."""
     return Jobs(redis)
+
+
+@pytest.fixture(scope="session")
+def shared_s3() -> Iterator[ObjectStore]:
+    """One S3 server for all tests; its own process-wide memory holds what is put there."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        server = ObjectStore()
+        yield server
+        server.go()
+
+
+@pytest.fixture
+def s3(shared_s3: ObjectStore) -> ObjectStore:
+    """The S3 server with an empty bucket."""
+    import boto3
+
+    shared_s3.calls.clear()
+    bucket = boto3.resource("s3", endpoint_url=shared_s3.url).Bucket(BUCKET)
+    bucket.create()
+    bucket.objects.delete()
+    return shared_s3

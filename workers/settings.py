@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class WorkerSettings(BaseSettings):
     """Shared by workers and service: where the broker and the files are."""
 
-    model_config = SettingsConfigDict(env_prefix="MATPROP_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MATPROP_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
@@ -23,7 +25,32 @@ class WorkerSettings(BaseSettings):
         description="Silence after which a connection to the broker counts as dead.",
     )
     state: Path = Field(
-        Path("state"), description="Folder of uploads, results and models; shared by all."
+        Path("state"),
+        description="Folder of uploads, results and models, shared by all; with a store of its own for them, of this machine alone.",
+    )
+    store_url: str = Field(
+        "",
+        pattern=r"^(|file:///[^?#]+|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.!*'()/-]*)?)$",
+        description="Where uploads, results, data sets and models lie: `file:///folder`, `s3://bucket/prefix`, or nothing for the state folder. Credentials come from the environment (`AWS_ACCESS_KEY_ID`, …), never from here.",
+    )
+    store_endpoint: str = Field(
+        "",
+        pattern=r"^(|https?://[^@]+)$",
+        description="Address of an S3 server that is not Amazon's; `AWS_ENDPOINT_URL` is understood too.",
+    )
+    store_timeout_s: float = Field(
+        5.0, ge=0.5, le=60, description="Silence after which a call of the object store has failed."
+    )
+    store_patience_s: float = Field(
+        60.0,
+        ge=0,
+        le=120,
+        description="How long a job waits for an object store that is away before it fails.",
+    )
+    store_cache_bytes: int = Field(
+        10_000_000_000,
+        ge=1_000_000,
+        description="Bytes of copies from an object store that this machine keeps.",
     )
     device: str = Field(
         "auto",

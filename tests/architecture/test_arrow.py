@@ -27,6 +27,7 @@ LIGHT = {
     "workers.registering",
     "workers.settings",
     "workers.shelf",
+    "workers.store",
     "workers.supervisor",
     "models.card",
     "models.catalogue",
