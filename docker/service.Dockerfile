@@ -3,21 +3,32 @@
 #   docker build -f docker/service.Dockerfile -t matprop-service .
 
 FROM python:3.11-slim-bookworm AS build
-RUN python -m venv /opt/matprop
+RUN python -m venv /tools && python -m venv --without-pip /opt/matprop \
+    && groupadd --gid 10001 matprop \
+    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home matprop \
+    && mkdir /empty
 WORKDIR /source
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+# What others wrote first: it changes seldom, and its layer is the largest.
+COPY constraints.txt pyproject.toml docker/needs.py ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python needs.py service s3 > needs.txt \
+    && /tools/bin/pip --python /opt/matprop/bin/python install --disable-pip-version-check -c constraints.txt -r needs.txt
+COPY docker/trim ./
+RUN /tools/bin/pip --python /opt/matprop/bin/python check && ./trim /opt/matprop /opt/code
+COPY README.md LICENSE ./
 COPY models models
 COPY workers workers
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/matprop/bin/pip install --disable-pip-version-check -c constraints.txt ".[service]"
+    /tools/bin/pip install --disable-pip-version-check --no-deps --target /opt/code . && rm -rf /opt/code/bin
 
 FROM python:3.11-slim-bookworm
-# A fixed number, so that the volume of state belongs to the same user in every image.
-RUN groupadd --gid 10001 matprop \
-    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home matprop \
-    && install -d -o matprop -g matprop /state /work
+# No RUN from here on: nothing of how it was built stays.
+COPY --from=build /etc/passwd /etc/group /etc/
+COPY --from=build --chown=10001:10001 /empty /state
+COPY --from=build --chown=10001:10001 /empty /work
 COPY --from=build /opt/matprop /opt/matprop
+COPY --from=build /opt/code /opt/code
 ENV PATH=/opt/matprop/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
@@ -27,6 +38,7 @@ ENV PATH=/opt/matprop/bin:$PATH \
     MATPROP_PORT=8000 \
     MATPROP_STATE=/state \
     MATPROP_LOG_JSON=true
+# Numbers, so that the volume of state belongs to the same user in every image, and a cluster sees it is not root.
 USER 10001:10001
 # An empty folder: nothing in it can shadow a package.
 WORKDIR /work

@@ -7,24 +7,35 @@
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX=
-# For the parts in C; stays behind in this stage.
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
-RUN python -m venv /opt/matprop
+# For the parts in C; they stay behind in this stage. A Python from Debian needs its headers too.
+ARG COMPILER="gcc libc6-dev"
+RUN apt-get update && apt-get install -y --no-install-recommends $COMPILER && rm -rf /var/lib/apt/lists/*
+RUN python -m venv /tools && python -m venv --without-pip /opt/matprop \
+    && groupadd --gid 10001 matprop \
+    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home matprop \
+    && mkdir /empty
 WORKDIR /source
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/matprop/bin/pip install --disable-pip-version-check ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$TORCH"
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+    /tools/bin/pip --python /opt/matprop/bin/python install --disable-pip-version-check ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$TORCH"
+COPY constraints.txt pyproject.toml docker/needs.py ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python needs.py worker s3 > needs.txt \
+    && /tools/bin/pip --python /opt/matprop/bin/python install --disable-pip-version-check -c constraints.txt -r needs.txt
+COPY docker/trim ./
+RUN /tools/bin/pip --python /opt/matprop/bin/python check && ./trim /opt/matprop /opt/code
+COPY README.md LICENSE ./
 COPY models models
 COPY workers workers
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/matprop/bin/pip install --disable-pip-version-check -c constraints.txt ".[worker]"
+    /tools/bin/pip install --disable-pip-version-check --no-deps --target /opt/code . && rm -rf /opt/code/bin
 
 FROM python:3.11-slim-bookworm
-RUN groupadd --gid 10001 matprop \
-    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home matprop \
-    && install -d -o matprop -g matprop /state /work
+COPY --from=build /etc/passwd /etc/group /etc/
+COPY --from=build --chown=10001:10001 /empty /state
+COPY --from=build --chown=10001:10001 /empty /work
 COPY --from=build /opt/matprop /opt/matprop
+COPY --from=build /opt/code /opt/code
 COPY docker/alive.py /opt/matprop/alive.py
 ENV PATH=/opt/matprop/bin:$PATH \
     HOME=/tmp \
