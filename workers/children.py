@@ -22,7 +22,7 @@ from workers.parsed import ParsedCache
 from workers.pulse import Pulse
 from workers.settings import WorkerSettings
 from workers.stopping import Stopping
-from workers.versions import about_process
+from workers.software import about_process
 
 if TYPE_CHECKING:
     from workers.predicting import Predictor

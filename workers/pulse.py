@@ -11,7 +11,7 @@ from typing import Any
 from workers.contract import Queue
 from workers.jobs import Beat, BrokerAway, Claim, Jobs
 from workers.metrics import Tally
-from workers.versions import about_process
+from workers.software import about_process
 
 PAUSE_S = 0.5
 FIGURES_S = 1.0
