@@ -92,6 +92,11 @@ DOOR: dict[str, tuple[int, str, str]] = {
     "invalid_cursor": (400, "The cursor is not one of ours", "Use `links.next` as it was given."),
     "unauthorized": (401, "A key is needed", "Send `Authorization: Bearer mp_…`."),
     "forbidden": (403, "The key may not do this", "Use a key with the scope that `detail` names."),
+    "location_not_allowed": (
+        403,
+        "Nothing is read from there",
+        "Send the files, or ask who runs this service to allow the place by MATPROP_INPUT_ROOTS.",
+    ),
     "host_not_allowed": (
         403,
         "This host name is not served",
@@ -141,6 +146,21 @@ DOOR: dict[str, tuple[int, str, str]] = {
     "missing_field": (422, "A field is missing", "The detail names it."),
     "unknown_field": (422, "A field that does not exist", "The detail names those there are."),
     "invalid_field": (422, "A field has a value it cannot have", "The detail says what it can be."),
+    "invalid_filter": (
+        422,
+        "The filter cannot be read",
+        "docs/how-to/screen.md has all words of filters.",
+    ),
+    "unknown_column": (
+        422,
+        "The table has no such column",
+        "The detail or GET …/columns names those there are.",
+    ),
+    "query_too_heavy": (
+        422,
+        "The table cannot answer this in the time and memory there is",
+        "Ask for fewer columns, sort by one of them, or fetch the table as a file (`format=parquet`).",
+    ),
     "no_structure_predicted": (
         422,
         "None of the structures could be predicted",

@@ -33,11 +33,40 @@ class ServiceSettings(WorkerSettings):
     max_archive_bytes: int = Field(64_000_000, ge=1, description="Bytes of one archive.")
     max_body_bytes: int = Field(64_000_000, ge=1, description="Bytes of one request body.")
     max_dataset_bytes: int = Field(2_000_000_000, ge=1, description="Bytes of one data set.")
+    max_screening_bytes: int = Field(
+        20_000_000_000, ge=1, description="Bytes of one screening's upload."
+    )
+    max_screening_files: int = Field(
+        200_000, ge=1, description="Files of one screening's upload; archives count as one."
+    )
     max_json_bytes: int = Field(16_000_000, ge=1, description="Bytes of one JSON body.")
     max_models: int = Field(16, ge=1, description="Models of one call.")
     max_fields: int = Field(64, ge=1, description="Form fields of one call that are not files.")
     max_field_bytes: int = Field(
         4_096, ge=64, description="Bytes of one form field that is not a file."
+    )
+
+    input_roots: str = Field(
+        "",
+        description="Comma-separated folders and `s3://bucket/prefix` addresses whose content callers may screen "
+        "by its `location`; none when empty.",
+    )
+    max_table_queries: int = Field(
+        2, ge=1, description="Questions to tables that are answered at once; a few more wait."
+    )
+    table_s: float = Field(10.0, gt=0, description="Longest time of one question to a table.")
+    export_s: float = Field(
+        300.0, gt=0, description="Longest time in which a whole table is made a file."
+    )
+    table_memory_bytes: int = Field(
+        128_000_000,
+        ge=64_000_000,
+        description="Memory that questions to tables may take together.",
+    )
+    table_disk_bytes: int = Field(
+        4_000_000_000,
+        ge=0,
+        description="Disk that sorting a table may take, beyond memory.",
     )
 
     wait_default_s: float = Field(
