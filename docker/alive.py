@@ -6,6 +6,8 @@ import sys
 
 import redis
 
+from workers.broker import connect_once
+
 SILENT_MS = 10_000
 
 
@@ -19,8 +21,7 @@ def shows_itself(broker: "redis.Redis", queue: str, host: str) -> bool:
 
 def main() -> None:
     """Status 0 when alive."""
-    url = os.environ["MATPROP_REDIS_URL"]
-    with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as broker:
+    with connect_once(os.environ["MATPROP_REDIS_URL"], 3) as broker:
         alive = shows_itself(broker, os.environ["MATPROP_QUEUE"], socket.gethostname())
     sys.exit(not alive)
 

@@ -15,9 +15,10 @@ from service.keys import Keys
 from service.metrics import HttpMetrics
 from service.middleware import Traffic
 from service.settings import ServiceSettings
+from service.table import Tables
 from service.upload import Uploads
 from service.watch import Watch
-from workers.broker import connect_async, make_celery
+from workers.broker import connect_async, let_go, make_celery
 from workers.files import Files
 from workers.jobs import AsyncJobs, JobLimits, new_id
 from workers.shelf import Shelf
@@ -40,6 +41,7 @@ class House:
     uploads: Uploads
     files: Files
     shelf: Shelf
+    tables: Tables
     catalogue: Catalogue
     metrics: HttpMetrics
     traffic: Traffic
@@ -63,6 +65,7 @@ def build(settings: ServiceSettings, metrics: HttpMetrics, traffic: Traffic) -> 
         uploads=Uploads(files, settings),
         files=files,
         shelf=Shelf(files),
+        tables=Tables(files, settings),
         catalogue=Catalogue([RELEASED, files.models()]),
         metrics=metrics,
         traffic=traffic,
@@ -79,7 +82,8 @@ async def at_work(house: House) -> AsyncIterator[None]:
     finally:
         house.traffic.stopping = True
         await ended(tasks)
-        await house.redis.aclose()
+        house.tables.close()
+        await let_go(house.redis)
 
 
 async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -16,6 +16,7 @@ from service.problems import Problem
 from service.reach import reaching
 from service.schemas.key import KeyRequest, Scope
 from service.settings import ServiceSettings
+from workers.address import shown
 from workers.broker import connect_async
 
 PREFIX = "mp_"
@@ -132,7 +133,7 @@ class Keys:
             if settings.on_loopback:
                 return  # asked again with the first request
             raise NoKeys(
-                f"The queue at {settings.redis_url} does not answer, so {OPEN}"
+                f"The queue at {shown(settings.redis_url)} does not answer, so {OPEN}"
             ) from problem
         if not stored and not settings.on_loopback:
             raise NoKeys(f"There are no API keys yet, and {OPEN}")

@@ -1,16 +1,18 @@
 """How everybody reaches the broker; every setting with its reason."""
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import ConstantBackoff, ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
+from workers.address import address_of, for_celery
 from workers.contract import QUEUE_OF, Task
 from workers.settings import WorkerSettings
 
@@ -31,26 +33,44 @@ def connect(settings: WorkerSettings, *, patience: int = 1) -> "Redis":
     ones are dead. Every script may run twice (see workers/lua), so a repeated call does no harm.
     """
     retry = Retry(ExponentialBackoff(1.0, 0.05), patience, supported_errors=AWAY)
-    return Redis.from_url(
-        settings.redis_url, **_options(settings, settings.redis_timeout_s), retry=retry
-    )
+    options = {**_options(settings, settings.redis_timeout_s), "retry": retry}
+    client: Redis = _client(Redis, Sentinel, settings.redis_url, options)
+    return client
+
+
+def connect_once(url: str, timeout_s: float) -> "Redis":
+    """A client that tells at once when nobody answers."""
+    options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": None}
+    client: Redis = _client(Redis, Sentinel, url, options)
+    return client
 
 
 def connect_async(settings: WorkerSettings, *, timeout_s: float = 3.0) -> "AsyncRedis":
     """A client for the service, which has to answer within 5 s even without a broker."""
-    return AsyncRedis.from_url(
-        settings.redis_url,
+    options = {
         **_options(settings, timeout_s),
-        max_connections=1_000,
-        retry=AsyncRetry(ConstantBackoff(0.05), 1, supported_errors=(RedisConnectionError,)),
-    )
+        "max_connections": 1_000,
+        "retry": AsyncRetry(ConstantBackoff(0.05), 1, supported_errors=(RedisConnectionError,)),
+    }
+    client: AsyncRedis = _client(AsyncRedis, AsyncSentinel, settings.redis_url, options)
+    return client
+
+
+async def let_go(client: "AsyncRedis") -> None:
+    """Close a client of the service, and what it has asked the Sentinels by."""
+    await client.aclose()
+    for asked in getattr(
+        getattr(client.connection_pool, "sentinel_manager", None), "sentinels", ()
+    ):
+        await asked.aclose()
 
 
 def make_celery(settings: WorkerSettings) -> "Celery":
     """The Celery client that service and workers share."""
     from celery import Celery  # half of a light process's start, and most of them never publish
 
-    celery = Celery("matprop", broker=_celery_url(settings.redis_url), set_as_current=False)
+    url, transport, tls = for_celery(address_of(settings.redis_url))
+    celery = Celery("matprop", broker=url, set_as_current=False)
     celery.conf.update(
         # The record and its lease make delivery safe; late acknowledgement over Redis does not.
         task_acks_late=False,
@@ -68,7 +88,8 @@ def make_celery(settings: WorkerSettings) -> "Celery":
         task_publish_retry=False,  # reconcile publishes again
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=_transport_options(settings.redis_timeout_s),
+        broker_transport_options=_transport_options(settings.redis_timeout_s) | transport,
+        broker_use_ssl=tls,
         # Nobody asks the workers anything; liveness is a key of our own.
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -112,10 +133,13 @@ def _transport_options(timeout_s: float) -> dict[str, Any]:
     }
 
 
-def _celery_url(url: str) -> str:
-    """Kombu calls a unix socket by another scheme than redis-py does."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return url
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.path}?virtual_host={database}"
+def _client(plain: Any, watched: Any, url: str, options: dict[str, Any]) -> Any:
+    """A client of the one server, or of the master that the Sentinels name at each new connection."""
+    address = address_of(url)
+    if not address.sentinels:
+        return plain.from_url(address.url, **options)
+    # One of them that is gone must not hold up the others' answer.
+    timeout_s = min(options["socket_timeout"], CONNECT_TIMEOUT_S)
+    asking = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s / 2}
+    sentinel = watched(address.sentinels, sentinel_kwargs={**asking, **address.to_sentinels})
+    return sentinel.master_for(address.master, **{**address.to_master, **options})

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import redis
 
+from workers.broker import connect_once
+
 SERVERS = ("valkey-server", "redis-server")
 OLDEST = 7  # the scripts of a job's record need functions of Redis 7
 SOCKET_PATH_BYTES = 100  # the kernel takes 107 (Linux) or 103 (macOS), and Valkey adds nothing
@@ -216,10 +218,7 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
 def fault_of(url: str, timeout_s: float = 2.0) -> str | None:
     """Why no broker answers at `url`; none when one does."""
     try:
-        client = redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
-        )
-        with client:
+        with connect_once(url, timeout_s) as client:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
         return str(error) or type(error).__name__

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.address import address_of
 
 
 class WorkerSettings(BaseSettings):
@@ -16,8 +18,9 @@ class WorkerSettings(BaseSettings):
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="The broker: `redis://`, `rediss://` or `unix://` URL of a Redis 7 or Valkey server.",
+        description="The broker, a Redis 7 or Valkey server: `redis://`, `rediss://` (TLS) or `unix://`; or its Sentinels: `sentinel://HOST:PORT,HOST:PORT/DB?master=NAME`, `rediss+sentinel://…`.",
     )
+
     redis_timeout_s: float = Field(
         5.0,
         ge=1.5,
@@ -125,3 +128,9 @@ class WorkerSettings(BaseSettings):
         "INFO", description="Least severe lines that are logged."
     )
     log_json: bool = Field(False, description="JSON lines instead of readable ones.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        address_of(url)
+        return url

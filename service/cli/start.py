@@ -11,12 +11,12 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from service.settings import ServiceSettings
 from workers import embedded, machine
+from workers.address import shown
 from workers.supervisor import StartError, Supervisor
 
 PATIENCE_S = 120.0
@@ -170,13 +170,6 @@ def local_url(settings: ServiceSettings) -> str:
     """The address as seen from this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
-def shown(url: str) -> str:
-    """A broker's address without its password."""
-    parts = urlsplit(url)
-    secret = parts.password
-    return url.replace(f":{secret}@", ":…@") if secret else url
 
 
 def program() -> str:

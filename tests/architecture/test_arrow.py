@@ -12,7 +12,9 @@ ROOMS = ("service", "workers", "models")
 
 # What the service may know of the other rooms: modules that load with neither numpy nor torch.
 LIGHT = {
+    "workers.address",
     "workers.broker",
+    "workers.columns",
     "workers.contract",
     "workers.embedded",
     "workers.figures",
