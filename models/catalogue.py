@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,26 +93,19 @@ class Catalogue:
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` stand for this version from now on. Raises: UnknownModel, InputError."""
-        if not ALIAS.fullmatch(alias) or alias == LATEST:
-            raise InputError(
-                f"{alias[:80]!r} is no alias.",
-                expected=f"a letter, then letters, digits and hyphens in lower case; not {LATEST!r}",
-                got=repr(alias[:80]),
-            )
+        check_alias(alias)
         self.get(f"{name}@{version}")
         folder = self._folders[-1] / name
         folder.mkdir(parents=True, exist_ok=True)
         kept = {**self.aliases(name), alias: version}
-        _write(folder / ALIASES, json.dumps(kept, indent=1, sort_keys=True).encode())
+        _write(folder / ALIASES, aliases_bytes(kept))
 
     def drop_alias(self, name: str, alias: str) -> bool:
         """Forget an alias; false when there was none. Raises: UnknownModel."""
         kept = self.aliases(name)
         if kept.pop(alias, None) is None:
             return False
-        _write(
-            self._folders[-1] / name / ALIASES, json.dumps(kept, indent=1, sort_keys=True).encode()
-        )
+        _write(self._folders[-1] / name / ALIASES, aliases_bytes(kept))
         return True
 
     def warnings(self) -> dict[str, str]:
@@ -182,6 +175,21 @@ def check_name(name: str) -> None:
         expected="at most 63 lower-case letters, digits and hyphens, not starting with a hyphen",
         got=repr(name[:80]),
     )
+
+
+def check_alias(alias: str) -> None:
+    """Raises: InputError for what cannot stand for a version."""
+    if not ALIAS.fullmatch(alias) or alias == LATEST:
+        raise InputError(
+            f"{alias[:80]!r} is no alias.",
+            expected=f"a letter, then letters, digits and hyphens in lower case; not {LATEST!r}",
+            got=repr(alias[:80]),
+        )
+
+
+def aliases_bytes(aliases: Mapping[str, int]) -> bytes:
+    """The text of `aliases.json`."""
+    return json.dumps(aliases, indent=1, sort_keys=True).encode()
 
 
 def card_bytes(card: Card) -> bytes:

@@ -65,7 +65,7 @@ def _learn_queue(instance: Any, **_: Any) -> None:
 
 def _parent_ready(**_: Any) -> None:
     jobs = Jobs(connect(settings), JobLimits.of(settings))
-    files = Files(settings.state)
+    files = Files.of(settings, patience_s=0)
     Process.reconciler = Reconciler(jobs, app, files, settings, Process.stopping)
     Process.reconciler.start()
     log.info("%s worker ready", Process.queue)

@@ -63,6 +63,10 @@ class Bucket:
         self.patience_s = patience_s
         self.cache = cache
 
+    def at_once(self) -> "Bucket":
+        """The same without patience."""
+        return Bucket(self.name, self.prefix.strip("/"), self.cache, self.reach, patience_s=0)
+
     def filling(self, key: str, mark: str) -> "BucketFilling":  # noqa: ARG002 - parts have no names
         """Sent in parts while it is written; the parts become a file in one step."""
         return BucketFilling(self, key)
@@ -91,7 +95,7 @@ class Bucket:
 
     def fetch(self, key: str) -> Path:
         """The copy here, brought now unless it is here already."""
-        return self.cache.get(key) or self.cache.keep(key, lambda out: self._bring(key, out))
+        return self.cache.get(key) or self.cache.keep(key, lambda out: self.bring(key, out))
 
     def open(self, key: str) -> BinaryIO:
         """Each part is asked for when it is read."""
@@ -102,6 +106,21 @@ class Bucket:
         """One call; never from the cache."""
         found = self.call("get_object", key)
         return found["Body"], str(found["ETag"])
+
+    def bring(self, key: str, out: BinaryIO) -> None:
+        """Piece by piece, all of the same object; a piece that does not come is asked for again."""
+        try:
+            found = self.call("get_object", key, Range=f"bytes=0-{PIECE_BYTES - 1}")
+        except EOFError:  # an empty one has no first byte
+            return
+        size, tag = _size_of(found), found["ETag"]
+        out.write(found["Body"])
+        for at in range(len(found["Body"]), size, PIECE_BYTES):
+            last = min(at + PIECE_BYTES, size) - 1
+            piece = self.call("get_object", key, Range=f"bytes={at}-{last}", IfMatch=tag)
+            out.write(piece["Body"])
+        if out.tell() != size:
+            raise StoreAway(f"The store gave {out.tell()} of {size} bytes of {key}.")
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """A thousand a call."""
@@ -180,21 +199,6 @@ class Bucket:
 
         # Beyond the limits of its own: a store that trickles must not hold a worker for ever.
         return sync(fs.loop, called, timeout=LONGEST_CALLS * self.reach.timeout_s)
-
-    def _bring(self, key: str, out: BinaryIO) -> None:
-        """Piece by piece, all of the same object; a piece that does not come is asked for again."""
-        try:
-            found = self.call("get_object", key, Range=f"bytes=0-{PIECE_BYTES - 1}")
-        except EOFError:  # an empty one has no first byte
-            return
-        size, tag = _size_of(found), found["ETag"]
-        out.write(found["Body"])
-        for at in range(len(found["Body"]), size, PIECE_BYTES):
-            last = min(at + PIECE_BYTES, size) - 1
-            piece = self.call("get_object", key, Range=f"bytes={at}-{last}", IfMatch=tag)
-            out.write(piece["Body"])
-        if out.tell() != size:
-            raise StoreAway(f"The store gave {out.tell()} of {size} bytes of {key}.")
 
 
 class BucketFilling:

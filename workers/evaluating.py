@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from models.catalogue import RELEASED, Catalogue
 from models.errors import ModelError
 from workers.contract import EvaluateOrder
 from workers.files import Files
@@ -19,6 +18,7 @@ from workers.training import (
     taken_over,
     write_result,
 )
+from workers.versions import catalogue_of
 
 
 class Evaluator:
@@ -48,7 +48,7 @@ class Evaluator:
         folder = taken_over(self.files, hold)
         if order.model is None:
             raise ModelError("An evaluation without a model.")
-        _, model = Catalogue((RELEASED, self.files.models())).get(order.model)
+        _, model = catalogue_of(self.files).get(order.model)
         give_order(
             folder,
             {
@@ -64,7 +64,7 @@ class Evaluator:
         if result is None:
             return Outcome(Status.CANCELLED, counts=hold.counts)
         write_result(self.files, hold, result | {"model": order.model}, folder / MODEL, None)
-        return Outcome(Status.SUCCEEDED, counts=(1, 0, 1), afterwards=forget(folder))
+        return Outcome(Status.SUCCEEDED, counts=(1, 0, 1), afterwards=forget(self.files, folder))
 
     def _curve(self, hold: Hold, order: EvaluateOrder) -> Outcome:
         """What each size has come to; a cancelled one shows those that had ended."""

@@ -59,14 +59,19 @@ class Program:
         )
         return Program(module, bounds, settings.train_grace_s)
 
-    def run(self, hold: Hold, folder: Path, place: Place) -> None:
-        """To its result, or to what it has when the job is cancelled. Raises: Stopped, MatpropError."""
+    def run(
+        self, hold: Hold, folder: Path, place: Place, keep: Callable[[], None] = lambda: None
+    ) -> None:
+        """To its result, or to what it has when the job is cancelled; `keep` is called all the while.
+
+        Raises: Stopped, MatpropError.
+        """
         with alone(folder, hold) as lock:
             reports = Reports(hold, folder / REPORTS, place)
             losses = 0
             while True:
                 before = reports.furthest
-                ended, cancelled = self._live(hold, folder, reports, lock)
+                ended, cancelled = self._live(hold, folder, reports, lock, keep)
                 if cancelled or (ended.code == 0 and _whole(folder)):
                     return
                 losses = 1 if reports.furthest > before else losses + 1
@@ -74,7 +79,14 @@ class Program:
                     raise fault_of(ended)
                 log.warning("the program was ended (%d) and is started again", ended.code)
 
-    def _live(self, hold: Hold, folder: Path, reports: "Reports", lock: int) -> tuple[Ended, bool]:
+    def _live(
+        self,
+        hold: Hold,
+        folder: Path,
+        reports: "Reports",
+        lock: int,
+        keep: Callable[[], None],
+    ) -> tuple[Ended, bool]:
         """One life of the process, and whether the job was cancelled in it."""
         reports.tell()  # what a life before has left
         before, asked, cancelled = reports.told, False, False
@@ -82,6 +94,7 @@ class Program:
         with limited.started(self.module, [str(folder)], self.bounds, [lock]) as running:
             while (code := running.wait(LOOK_S)) is None and time.monotonic() < until:
                 reports.tell()
+                keep()
                 if hold.cancelled() and not cancelled:
                     cancelled = True
                     until = time.monotonic() + self.grace_s

@@ -30,14 +30,14 @@ from models.structures.parse import ReadOptions
 from models.structures.structure import Structure
 from workers import limited
 from workers.contract import DatasetOrder
-from workers.files import Files, written
+from workers.files import Files
 from workers.ids import set_of
 from workers.jobs import Claim, Status
 from workers.limited import Bounds, Ended
 from workers.owning import Hold, Outcome
 from workers.pack import take_out
 from workers.parser import Parsed, Parser, Source
-from workers.shelf import Shelf
+from workers.shelf import MANIFEST, Shelf
 
 MODULE = "models.datasets.rows"
 SPLITTING = Bounds(cpu_s=900, wall_s=1800.0, file_bytes=8_000_000_000)
@@ -84,7 +84,7 @@ class Gatherer:
         claim = hold.claim
         order = DatasetOrder.model_validate_json(claim.order)
         home = self.files.dataset(set_of(claim.id))
-        if not home.exists():  # else a lost attempt has got as far as that
+        if not self.files.is_there(home / MANIFEST):  # else a lost attempt has got as far as that
             with self.files.scratch(claim.id, claim.attempt) as folder:
                 staged = folder / "set"
                 counted = self._gather(hold, order, folder, staged)
@@ -98,7 +98,7 @@ class Gatherer:
         return Outcome(
             Status.SUCCEEDED,
             counts=(rows, manifest.refused, rows),
-            afterwards=lambda: upload.unlink(missing_ok=True),
+            afterwards=lambda: self.files.forget(upload),
         )
 
     def _gather(self, hold: Hold, order: DatasetOrder, folder: Path, staged: Path) -> Counted:
@@ -116,7 +116,7 @@ class Gatherer:
         """The upload's rows, in the file `rows`."""
         source, out = folder / "source", folder / "rows"
         try:
-            name = take_out(self.files.upload(hold.claim.id), source)
+            name = take_out(self.files.fetch(self.files.upload(hold.claim.id)), source)
         except (OSError, ValueError) as error:
             raise ModelError(f"The upload of this job cannot be read: {error}") from error
         wishes = [f"--name={name}"]
@@ -157,7 +157,7 @@ class Gatherer:
         self, claim: Claim, order: DatasetOrder, counted: Counted, report: Path
     ) -> Outcome:
         """Too little is good; the report stays readable as the job's result."""
-        with written(self.files.result(claim.id), str(claim.attempt)) as result:
+        with self.files.written(self.files.result(claim.id), str(claim.attempt)) as result:
             result.write(report.read_bytes())
         first = counted.first[0]
         row = first["pointer"].rpartition("/")[2]
@@ -178,20 +178,19 @@ class Gatherer:
         fresh = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
         same = Shelf(self.files).page(claim.owner, name=order.name, limit=10_000).sets
         if any(one.sha256 == fresh.sha256 for one in same):
-            with written(self.files.result(claim.id), str(claim.attempt)) as result:
+            with self.files.written(self.files.result(claim.id), str(claim.attempt)) as result:
                 result.write(_line(next(one for one in same if one.sha256 == fresh.sha256)))
             return
-        home.parent.mkdir(parents=True, exist_ok=True)
-        staged.rename(home)
+        self.files.settle(staged, home, MANIFEST)
 
     def _answer(self, claim: Claim, home: Path) -> Manifest:
         """What the job has led to: its own set, or one that was there."""
-        if home.exists():
-            manifest = Manifest.model_validate_json((home / "manifest.json").read_bytes())
-            with written(self.files.result(claim.id), str(claim.attempt)) as result:
+        if self.files.is_there(home / MANIFEST):
+            manifest = Manifest.model_validate_json((home / MANIFEST).read_bytes())
+            with self.files.written(self.files.result(claim.id), str(claim.attempt)) as result:
                 result.write(_line(manifest))
             return manifest
-        known = json.loads(self.files.result(claim.id).read_bytes())["dataset"]
+        known = json.loads(self.files.fetch(self.files.result(claim.id)).read_bytes())["dataset"]
         return Shelf(self.files).get(known, claim.owner)
 
 

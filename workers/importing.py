@@ -15,7 +15,7 @@ from models.errors import (
 )
 from workers import limited
 from workers.contract import ImportOrder
-from workers.files import Files, written
+from workers.files import Files
 from workers.jobs import Claim, Status
 from workers.limited import Bounds, Ended
 from workers.owning import Hold, Outcome
@@ -47,17 +47,17 @@ class Importer:
             )
             hold.tell((0, 0, 1))  # the last look before what cannot be taken back
             card = registered(self.files, staged, card, _made_by(claim), entry.name)
-        with written(self.files.result(claim.id), str(claim.attempt)) as result:
+        with self.files.written(self.files.result(claim.id), str(claim.attempt)) as result:
             line = {"model": card.id, "name": card.name, "version": card.version}
             result.write(json.dumps(line).encode() + b"\n")
         upload = self.files.upload(claim.id)
         return Outcome(
-            Status.SUCCEEDED, counts=(1, 0, 1), afterwards=lambda: upload.unlink(missing_ok=True)
+            Status.SUCCEEDED, counts=(1, 0, 1), afterwards=lambda: self.files.forget(upload)
         )
 
     def _upload(self, job: str) -> PackEntry:
         try:
-            entries = list(read_pack(self.files.upload(job)))
+            entries = list(read_pack(self.files.fetch(self.files.upload(job))))
         except (OSError, ValueError) as error:
             raise ModelError(f"The upload of this job cannot be read: {error}") from error
         if len(entries) > 1:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import BinaryIO, Protocol
 
@@ -22,7 +22,7 @@ from workers.assembly import Line
 from workers.chunks import Ask, Chunk
 from workers.contract import PredictOrder
 from workers.exchange import Found, Work, pack_work, unpack_found
-from workers.files import Files, written
+from workers.files import Files
 from workers.jobs import Beat, Status
 from workers.lanes import OwnerSide, Reply
 from workers.metrics import Tally
@@ -59,6 +59,24 @@ class Reader(Protocol):
         """At least one item a source."""
 
 
+class Sink(Protocol):
+    """Where records go, in the order of the input."""
+
+    def add(self, line: Line) -> None:
+        """One that is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A file of one JSON line a record."""
+
+    file: BinaryIO
+
+    def add(self, line: Line) -> None:
+        """One that is complete."""
+        self.file.write(assembly.as_bytes(line))
+
+
 class Predictor:
     """Runs predict jobs, one after another, for one thread."""
 
@@ -88,10 +106,10 @@ class Predictor:
         # A name of this claim's own: even the attempt's number may come twice (see workers/lua).
         lanes = OwnerSide(self.answers.redis, f"{claim.id}.{str(claim.worker).rpartition('.')[2]}")
         # Small jobs are answered at once and their files live shortly; only big ones wait for the disk.
-        with written(
+        with self.files.written(
             self.files.result(claim.id), str(claim.attempt), sync=not claim.direct
         ) as file:
-            run = Run(self, hold, order, cards, lanes, file=file)
+            run = Run(self, hold, order, cards, lanes, sink=Lines(file))
             try:
                 run.through(upload)
             except Stopped as stop:
@@ -106,7 +124,7 @@ class Predictor:
 
     def _upload(self, job: str) -> Iterator[PackEntry]:
         try:
-            entries = read_pack(self.files.upload(job))
+            entries = read_pack(self.files.fetch(self.files.upload(job)))
             first = next(entries, None)
         except (OSError, ValueError) as error:
             raise ModelError(f"The upload of this job cannot be read: {error}") from error
@@ -126,14 +144,16 @@ class Run:
         cards: Sequence[Card],
         lanes: OwnerSide,
         *,
-        file: BinaryIO,
+        sink: Sink,
+        first: int = 0,
     ) -> None:
         self.predictor = predictor
         self.hold = hold
         self.order = order
         self.cards = cards
         self.lanes = lanes
-        self.file = file
+        self.sink = sink
+        self.first = first  # index of the first record
         self.graphs: list[InputSettings] = list(
             {card.input.key(): card.input for card in cards}.values()
         )
@@ -181,14 +201,19 @@ class Run:
             return Outcome(Status.FAILED, self.fault, self.counts)
         return Outcome(Status.SUCCEEDED, None, self.counts)
 
-    def tidy(self) -> None:
-        """After the job's end: remember its answers, and its upload unless there is something to retry."""
+    def remember(self) -> None:
+        """After the job's end: its answers."""
         for card, fresh in zip(self.cards, self.fresh, strict=True):
             pairs = iter(fresh.items())
             while some := dict(islice(pairs, KEEP)):
                 self.predictor.answers.keep(card, some)
+
+    def tidy(self) -> None:
+        """After the job's end: remember its answers, and its upload unless there is something to retry."""
+        self.remember()
         if not self.failed:
-            self.predictor.files.upload(self.hold.claim.id).unlink(missing_ok=True)
+            files = self.predictor.files
+            files.forget(files.upload(self.hold.claim.id))
 
     def _parsed(self, upload: Iterator[PackEntry]) -> Iterator[Parsed]:
         while entries := list(islice(upload, GROUP)):
@@ -234,7 +259,7 @@ class Run:
                 cache.keep(keys[entry.index], tuple(fresh))
 
     def _begin(self, parsed: Parsed) -> None:
-        line = assembly.begin(self.begun, parsed, self.tellers)
+        line = assembly.begin(self.first + self.begun, parsed, self.tellers)
         self.begun += 1
         self.lines.append(line)
         if parsed.error is not None:
@@ -354,7 +379,7 @@ class Run:
 
     def _write(self) -> None:
         while self.lines and not self.lines[0].waits:
-            self.file.write(assembly.as_bytes(self.lines.popleft()))
+            self.sink.add(self.lines.popleft())
 
 
 def asked_digest(structure: str, card: Card, adsorbate: str | None) -> str:

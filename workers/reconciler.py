@@ -4,6 +4,7 @@ All parents try; a short lock lets one of them through each time.
 """
 
 import logging
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from workers.jobs import BrokerAway, Jobs
 from workers.scripts import away
 from workers.settings import WorkerSettings
 from workers.stopping import Stopping
-from workers.sweeping import sweep
+from workers.sweeping import sweep, sweep_store
 
 if TYPE_CHECKING:
     from celery import Celery
 
 PAUSE_S = 0.5
 SWEEP_MS = 60_000
+SWEEP_STORE_MS = 900_000  # each look at a store is paid for
 SHORT_SHARE = 0.7  # of the broker's memory: from here on old jobs make room
 FULL_SHARE = 0.85  # beyond it, workers need the rest to finish
 KEPT_SHARE = 0.95
@@ -90,8 +92,15 @@ class Reconciler:
         back, lost = lanes.recover(self.redis)
         if back or lost:
             log.warning("a lost inference worker: %d entries put back, %d given up", back, lost)
-        if self._first("mp:sweeping", SWEEP_MS):
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """With an object store every machine has leftovers of its own."""
+        own = f":{socket.gethostname()}" if self.files.shared else ""
+        if self._first(f"mp:sweeping{own}", SWEEP_MS):
             sweep(self.files, self.jobs)
+        if self.files.shared and self._first("mp:sweeping", SWEEP_STORE_MS):
+            sweep_store(self.files, self.jobs)
 
     def _first(self, lock: str, for_ms: int) -> bool:
         try:

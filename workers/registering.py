@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from models.card import Card
-from models.catalogue import CARD, RELEASED, Catalogue, register
+from models.catalogue import CARD
 from models.errors import InputError, UnknownModel
 from models.families.kinds import KINDS
 from workers.files import Files
+from workers.versions import catalogue_of, register_in
 
 SHAPE = {"crystal": "", "sites": " of each site", "bonds": " of the adsorbate's bonds"}
 
@@ -23,7 +24,7 @@ def answers_of(family: str, targets: Iterable[tuple[str, str]]) -> str:
 def check_fits(files: Files, name: str, now: str, file: str | None = None) -> None:
     """Versions of a model answer alike. Raises: InputError for a name whose versions answer otherwise."""
     try:
-        known = Catalogue((RELEASED, files.models())).get(name)[0]
+        known = catalogue_of(files, fresh=True).get(name)[0]
     except UnknownModel:
         return
     before = _answers(known)
@@ -45,12 +46,12 @@ def registered(
     file: str | None = None,
 ) -> Card:
     """The version that a lost attempt has made already, or the next one. Raises: InputError."""
-    for one in Catalogue((RELEASED, files.models())).list():
+    for one in catalogue_of(files, fresh=True).list():
         same = (one.name, one.weights_sha256, one.targets)
         if same == (card.name, card.weights_sha256, card.targets) and is_ours(one):
             return one
     check_fits(files, card.name, _answers(card), file)
-    return register(files.models(), staged, card)
+    return register_in(files, staged, card)
 
 
 def registered_as(files: Files, name: str, model: Path) -> Card:

@@ -1,6 +1,5 @@
 """A parent and its trainings: each is a job of its own that works in a folder of the parent's."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import MatpropError, ModelError
+from workers import snapshots
 from workers.contract import Task, TrainOrder
 from workers.files import Files
 from workers.following import result_of
@@ -64,6 +64,7 @@ def spread(hold: Hold, orders: Sequence[TrainOrder]) -> None:
 
 def trials(hold: Hold, files: Files) -> Iterator[Trial]:
     """All children, in order."""
+    snapshots.gather(files, files.training(hold.claim.id))
     for number in range(hold.claim.children or 0):
         job = child_id(hold.claim.id, number)
         folder = files.trial(hold.claim.id, number)
@@ -81,4 +82,4 @@ def first_fault(ended: Sequence[Trial]) -> MatpropError:
 def after_trials(hold: Hold, files: Files) -> Callable[[], None] | None:
     """What the children have left is of use only to a retry, which does again what failed."""
     folder = files.training(hold.claim.id)
-    return None if hold.claim.failed else lambda: shutil.rmtree(folder, ignore_errors=True)
+    return None if hold.claim.failed else lambda: snapshots.forget(files, folder)

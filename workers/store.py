@@ -55,6 +55,9 @@ class Store(Protocol):
     root: Path  # where the files of keys lie on this machine, once they are here
     shared: bool  # whether they have to be brought here first
 
+    def at_once(self) -> "Store":
+        """The same for one who does not wait for it."""
+
     def filling(self, key: str, mark: str) -> Filling:
         """A file to be written bit by bit; `mark` tells writers of the same key apart."""
 
@@ -74,6 +77,9 @@ class Store(Protocol):
 
     def read(self, key: str) -> tuple[bytes, str]:
         """All of a small file as it is just now, and its tag. Raises: FileNotFoundError."""
+
+    def bring(self, key: str, out: BinaryIO) -> None:
+        """All of a file as it is just now, into this one. Raises: FileNotFoundError, FileExistsError if it changes."""
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """The files below, in the order of their keys; half-written ones are not among them."""
@@ -98,6 +104,10 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def at_once(self) -> "Folder":
+        """Itself."""
+        return self
 
     def filling(self, key: str, mark: str) -> "FolderFilling":
         """Beside its place, under a hidden name."""
@@ -142,6 +152,11 @@ class Folder:
         """The file itself."""
         with (self.root / key).open("rb") as file:
             return file.read(), _tag(os.fstat(file.fileno()))
+
+    def bring(self, key: str, out: BinaryIO) -> None:
+        """A copy."""
+        with self.open(key) as file:
+            shutil.copyfileobj(file, out)
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Looks through the folders that the prefix can be in."""

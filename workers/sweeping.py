@@ -4,18 +4,24 @@ import logging
 import math
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from models.catalogue import ALIASES, CARD
 from workers.files import Files
 from workers.ids import JOB
 from workers.jobs import Jobs
 from workers.scripts import away
+from workers.shelf import MANIFEST
+from workers.store import Entry
+from workers.versions import CLAIM
 
 LEFT_S = 3600.0  # whoever still works on a file touches it more often
+UNFINISHED_S = 86_400.0  # and nobody takes this long to store what belongs together
 LOOK = 500
 
 log = logging.getLogger("matprop.sweep")
@@ -35,6 +41,40 @@ def sweep(files: Files, jobs: Jobs, now: float | None = None) -> int:
     if removed:
         log.info("%d files and folders without a job removed", removed)
     return removed
+
+
+def sweep_store(files: Files, jobs: Jobs, now: float | None = None) -> int:
+    """The same on an object store, where also what has no last file may be half written. Raises: StoreAway."""
+    now = now or time.time()
+    removed = files.store.sweep(now - UNFINISHED_S)
+    for kind in ("uploads", "results", "trainings", "screenings"):
+        old = (each for each in files.store.list(f"{kind}/") if each.changed < now - LEFT_S)
+        while some := list(islice(old, LOOK)):
+            wanted = _wanted(jobs, [Path(each.key) for each in some])
+            gone = [each.key for each, kept in zip(some, wanted, strict=True) if not kept]
+            files.store.remove(gone)
+            removed += len(gone)
+    for kind, last in (("datasets", MANIFEST), ("models", CARD)):
+        gone = _unfinished(files, kind, last, now - UNFINISHED_S)
+        files.store.remove(gone)
+        removed += len(gone)
+    if removed:
+        log.info("%d files that nobody needs removed from the store", removed)
+    return removed
+
+
+def _unfinished(files: Files, kind: str, last: str, before: float) -> list[str]:
+    """Files of folders that will never have their last one; what claims the number of a model stays."""
+    folders: dict[Path, list[Entry]] = defaultdict(list)
+    for entry in files.store.list(f"{kind}/"):
+        folders[Path(entry.key).parent].append(entry)
+    return [
+        entry.key
+        for found in folders.values()
+        if not any(entry.key.endswith((f"/{last}", f"/{ALIASES}")) for entry in found)
+        for entry in found
+        if entry.changed < before and not entry.key.endswith(f"/{CLAIM}")
+    ]
 
 
 def _sweep_trainings(files: Files, jobs: Jobs, before: float) -> int:

@@ -1,22 +1,24 @@
 """The run of a training job: a program learns in the job's folder, and what it made becomes a version."""
 
 import json
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.catalogue import RELEASED, Catalogue
 from models.errors import UnknownDataset
+from workers import snapshots
 from workers.contract import TrainOrder
-from workers.files import Files, written
+from workers.files import Files
 from workers.following import RESULT, Place, Program, alone, give_order, result_of
-from workers.jobs import Claim, Status
+from workers.jobs import Claim, Job, Status
 from workers.owning import Counts, Hold, Outcome
 from workers.registering import answers_of, check_fits, registered_as
 from workers.sampling import tried, with_settings
+from workers.shelf import MANIFEST
+from workers.snapshots import Keeper
+from workers.versions import catalogue_of
 
 MODEL, CHECKPOINT = "model", "checkpoint"
 
@@ -46,8 +48,17 @@ class Trainer:
         folder = self._folder(hold, order)
         if result_of(folder) is None:
             order = with_settings(folder, order)
+            snapshots.tell(self.files, folder)
             give_order(folder, self._told(order))
-            self.program.run(hold, folder, place_of(order))
+            keeper = Keeper(
+                self.files,
+                folder,
+                hold.claim.attempt,
+                (self.files.dataset(order.dataset),),
+            )
+            self.program.run(hold, folder, place_of(order), keeper)
+            if hold.claim.parent is not None or (result_of(folder) or {}).get("stopped"):
+                keeper.end()
         result = result_of(folder)
         if result is None:  # cancelled before there was anything to keep
             return Outcome(Status.CANCELLED, counts=hold.counts)
@@ -55,12 +66,17 @@ class Trainer:
 
     def _folder(self, hold: Hold, order: TrainOrder) -> Path:
         if hold.claim.parent is not None and order.trial is not None:
-            return self.files.trial(hold.claim.parent, order.trial)
+            folder = self.files.trial(hold.claim.parent, order.trial)
+            if self.files.shared:
+                snapshots.gather(self.files, self.files.training(hold.claim.parent))
+                with alone(folder, hold):
+                    snapshots.restore(self.files, folder, hold.claim.attempt, hold.claim.told)
+            return folder
         return taken_over(self.files, hold)
 
     def _told(self, order: TrainOrder) -> dict[str, Any]:
         start = order.start_from
-        catalogue = Catalogue((RELEASED, self.files.models()))
+        catalogue = catalogue_of(self.files)
         return {
             "order": order.model_dump(mode="json"),
             "dataset": dataset_of(self.files, order.dataset),
@@ -78,7 +94,7 @@ class Trainer:
         else:
             total = order.training["epochs"] * len(order.seeds)
             status, counts = Status.SUCCEEDED, (total, 0, total)
-            gone = forget(folder / CHECKPOINT if hold.claim.parent else folder)
+            gone = forget(self.files, folder / CHECKPOINT if hold.claim.parent else folder)
         hold.got_to(counts)  # the last look before what cannot be taken back
         found = result if order.trial is None else result | {"tried": tried(folder)}
         write_result(self.files, hold, found, folder / MODEL, order.register_as)
@@ -95,14 +111,16 @@ def check_name(files: Files, order: TrainOrder) -> None:
 def dataset_of(files: Files, dataset: str) -> str:
     """The folder of a data set. Raises: UnknownDataset."""
     folder = files.dataset(dataset)
-    if not (folder / "manifest.json").exists():
+    if not files.is_there(folder / MANIFEST):
         raise UnknownDataset(f"There is no data set {dataset} any more.", got=dataset)
-    return str(folder)
+    return str(files.fetch_all(folder))
 
 
 def taken_over(files: Files, hold: Hold) -> Path:
     """The job's folder; a retry goes on in that of a job before, but not from where a cancel ended it."""
     folder, job = files.training(hold.claim.id), hold.claim
+    if files.shared:
+        return _brought(files, hold, folder)
     while job.retry_of is not None and not folder.exists():
         before = files.training(job.retry_of)
         for path in list(before.rglob(RESULT)):
@@ -117,13 +135,33 @@ def taken_over(files: Files, hold: Hold) -> Path:
     return folder
 
 
+def _brought(files: Files, hold: Hold, folder: Path) -> Path:
+    """The same, from an object store."""
+    job: Claim | Job = hold.claim
+    with alone(folder, hold):
+        while not snapshots.restore(files, folder, hold.claim.attempt, hold.claim.told):
+            earlier = hold.jobs.get(job.retry_of) if job.retry_of else None
+            if earlier is None:
+                break
+            snapshots.take_over(files, files.training(earlier.id), folder)
+            job = earlier
+    return folder
+
+
 def answered(files: Files, claim: Claim) -> dict[str, Any] | None:
     """What an attempt has answered of whose end the broker knows nothing any more."""
     path = files.result(claim.id)
-    if not path.exists():
+    if not files.is_there(path):
         return None
     found: dict[str, Any] = json.loads(path.read_bytes())
     return found
+
+
+def with_model(files: Files, hold: Hold, folder: Path) -> None:
+    """What a training of another machine has made is here too."""
+    if files.shared:
+        with alone(folder, hold):
+            snapshots.restore(files, folder, hold.claim.attempt)
 
 
 def write_result(
@@ -135,7 +173,7 @@ def write_result(
         with alone(model.parent, hold):  # a worker that has lost the job may be at it just now
             made = registered_as(files, name, model)
     line = {"model": made.id if made else None} | result
-    with written(files.result(hold.claim.id), str(hold.claim.attempt)) as file:
+    with files.written(files.result(hold.claim.id), str(hold.claim.attempt)) as file:
         file.write(json.dumps(line).encode() + b"\n")
 
 
@@ -152,6 +190,6 @@ def place_of(order: TrainOrder) -> Place:
     return place
 
 
-def forget(folder: Path) -> Callable[[], None]:
+def forget(files: Files, folder: Path) -> Callable[[], None]:
     """What can be done when nobody waits any more."""
-    return lambda: shutil.rmtree(folder, ignore_errors=True)
+    return lambda: snapshots.forget(files, folder)

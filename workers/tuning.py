@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.errors import UnfitDataset
-from workers import sampling
+from workers import sampling, snapshots
 from workers.contract import TuneOrder
 from workers.files import Files
 from workers.jobs import Status
 from workers.owning import Hold, Outcome
 from workers.spreading import Trial, after_trials, first_fault, spread, trials
-from workers.training import MODEL, answered, check_name, taken_over, write_result
+from workers.training import (
+    MODEL,
+    answered,
+    check_name,
+    taken_over,
+    with_model,
+    write_result,
+)
 
 
 class Tuner:
@@ -31,6 +38,7 @@ class Tuner:
         check_name(self.files, order.train)
         check_choice(order)
         sampling.begin(folder, order)
+        snapshots.tell(self.files, folder)
         spread(hold, [order.train] * order.trials)
         return None
 
@@ -47,6 +55,7 @@ class Tuner:
         ]
         result = {**best.result, "best": best.number, "trials": table}
         hold.got_to((hold.claim.done, hold.claim.failed, hold.claim.total))  # as in a training
+        with_model(self.files, hold, best.folder)
         write_result(self.files, hold, result, best.folder / MODEL, order.train.register_as)
         return Outcome(Status.SUCCEEDED, afterwards=after_trials(hold, self.files))
 
