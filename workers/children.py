@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from models.catalogue import RELEASED, Catalogue
+from models.catalogue import Catalogue
 from workers.answers import Answers
 from workers.broker import PATIENT, connect
-from workers.contract import GATHER, SHORT, Queue, Task
+from workers.contract import BULK, CUT, GATHER, SHORT, Queue, Task
 from workers.drain import Drain
 from workers.files import Files
 from workers.jobs import JobLimits, Jobs
@@ -21,8 +21,9 @@ from workers.owning import Hold, Holder, Outcome
 from workers.parsed import ParsedCache
 from workers.pulse import Pulse
 from workers.settings import WorkerSettings
-from workers.stopping import Stopping
 from workers.software import about_process
+from workers.stopping import Stopping
+from workers.versions import catalogue_of
 
 if TYPE_CHECKING:
     from workers.predicting import Predictor
@@ -59,7 +60,7 @@ class Base:
         self.stopping = stopping
         self.worker = f"{checked_host()}.{os.getpid()}"
         self.tally = Tally()
-        self.files = Files(settings.state)
+        self.files = Files.of(settings)
         # The pulse does not wait for a broker that is away: it beats as soon as it is back.
         self.pulse = Pulse(self.jobs(patience=0), queue, self.worker, self.tally)
         self._threads: list[threading.Thread] = []
@@ -74,7 +75,7 @@ class Base:
 
     def catalogue(self) -> Catalogue:
         """The released models and those of this deployment."""
-        return Catalogue((RELEASED, self.files.models()))
+        return catalogue_of(self.files)
 
     def spawn(self, name: str, run: Callable[[], None]) -> None:
         """A thread that `stop` waits for; the process does not outlive its end by a fault."""
@@ -118,10 +119,12 @@ class ParseChild(Base):
         }
 
     def start(self) -> None:
-        """Small predictions and data sets have a thread each, with a reader of its own; bulk holds up neither."""
+        """Small predictions, data sets and the two sides of screenings have a thread each: none holds up another."""
         self.pulse.start()
         self.spawn("drain", self._drain)
         self.spawn("gather", self._gather)
+        self.spawn("cut", self._cut)
+        self.spawn("bulk", self._bulk)
 
     def perform(self, job: str) -> None:
         """A job that takes long, in the process's main thread."""
@@ -129,7 +132,7 @@ class ParseChild(Base):
             self._holder = self.holder()
         self._holder.run(job, lambda hold: self._runs[hold.claim.kind]().run(hold))
 
-    def predictor(self) -> "Predictor":
+    def predictor(self, *, parsed: ParsedCache | None = None) -> "Predictor":
         """One for each thread, with a reader of its own."""
         from workers.parser import Parser, ParserLimits
         from workers.predicting import Predictor
@@ -141,7 +144,7 @@ class ParseChild(Base):
             files=self.files,
             catalogue=self.catalogue(),
             reader=Parser(limits, self.tally),
-            parsed=self.parsed,
+            parsed=parsed or self.parsed,
             answers=answers,
             tally=self.tally,
         )
@@ -159,6 +162,18 @@ class ParseChild(Base):
         from workers.parser import Parser, ParserLimits
 
         self.serve(GATHER, Gatherer(self.files, Parser(ParserLimits.of(self.settings), self.tally)))
+
+    def _cut(self) -> None:
+        from workers.closing import Closer
+        from workers.cutting import Cutter
+
+        self.serve(CUT, Cutter(self.files, Closer(self.files, self.catalogue()).close))
+
+    def _bulk(self) -> None:
+        from workers.screening import Screener
+
+        # What is kept of parsed input is for those who wait.
+        self.serve(BULK, Screener(self.predictor(parsed=ParsedCache(0))))
 
 
 class InferChild(Base):

@@ -46,12 +46,12 @@ QUEUE_OF: dict[Task, Queue] = {
 
 # Ways past the messages of a queue: its workers have a thread that takes the jobs of such a set as they come. So what
 # is short waits for no training, and what reads a large file holds up no predictions.
-SHORT, GATHER, BULK = "short", "gather", "bulk"
+SHORT, GATHER, CUT, BULK = "short", "gather", "cut", "bulk"
 WAY_OF: dict[Task, str] = {
     Task.TUNE: SHORT,
     Task.EVALUATE: SHORT,
     Task.DATASET: GATHER,
-    Task.SCREEN: GATHER,
+    Task.SCREEN: CUT,
     Task.CHUNK: BULK,
 }
 
@@ -111,6 +111,7 @@ class ChunkOrder(Order):
     adsorbate: str | None = None
     number: int = Field(ge=0, description="Of this chunk, and of the shard that it becomes.")
     first: int = Field(ge=0, description="Index of its first structure in the screening.")
+    mark: str = Field(description="Of the attempt that cut it, in the name of its pack.")
 
 
 class ImportOrder(Order):

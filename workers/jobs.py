@@ -17,6 +17,7 @@ from workers.records import (
     Beat,
     Chores,
     Claim,
+    Cut,
     Event,
     Health,
     Job,
@@ -158,6 +159,28 @@ class Jobs:
     def spread(self, claim: Claim, children: int) -> bool:
         """All children are submitted; after the last one's end the job is queued again, to close."""
         return run(self.redis, moves.spread(claim, children))
+
+    def cut(self, claim: Claim, new: NewJob, number: int, size_bytes: int) -> Cut:
+        """Submit a chunk of a screening; the same number twice changes nothing."""
+        return run(self.redis, moves.cut(self.limits, claim, new, number, size_bytes))
+
+    def sleep(
+        self,
+        claim: Claim,
+        until: int,
+        *,
+        whole: bool = False,
+        fault: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Nobody holds the screening until so many chunks have ended; `whole` when all are cut."""
+        return run(self.redis, moves.sleep(claim, until, whole=whole, fault=fault))
+
+    def lost(self, screening: str) -> dict[int, dict[str, Any]]:
+        """Chunks of it that were lost, by number: the `error`, and the `order` of each."""
+        try:
+            return moves.lost_of(self.redis.hgetall(f"mp:lost:{checked_job(screening)}"))
+        except RedisError as error:
+            raise away(error) from error
 
     def users(self, thing: str) -> set[str]:
         """Unfinished jobs that need this data set or model."""

@@ -12,6 +12,7 @@ from workers.records import (
     Beat,
     Chores,
     Claim,
+    Cut,
     Event,
     Health,
     Job,
@@ -108,6 +109,39 @@ def release(claim: Claim) -> Call[bool]:
 def spread(claim: Claim, children: int) -> Call[bool]:
     """From now on nobody holds the job, until its children have ended."""
     return Call(script("spread"), (*_fence(claim), children), bool)
+
+
+def cut(limits: JobLimits, claim: Claim, new: NewJob, number: int, size_bytes: int) -> Call[Cut]:
+    """Record a chunk, and in the same step how far its screening is cut."""
+    fields = {
+        "kind": str(new.kind),
+        "owner": checked_name(new.owner),
+        "order": new.order,
+        "total": str(new.total),
+        "bytes": str(size_bytes),
+        "ttl": str(new.ttl_s),
+        "direct": "0",
+        "request": new.request_id,
+        "trace": new.traceparent,
+        "grace": str(_ms(limits.grace_s(new.kind))),
+    }
+    packed = json.dumps({name: value for name, value in fields.items() if value is not None})
+    return Call(
+        script("cut"),
+        (*_fence(claim), checked_job(new.id), number, DUE_MESSAGE_MS, packed),
+        _cut,
+    )
+
+
+def sleep(claim: Claim, until: int, *, whole: bool, fault: Mapping[str, Any] | None) -> Call[bool]:
+    """Nobody holds the screening until so many of its chunks have ended."""
+    text = json.dumps(fault) if fault else ""
+    return Call(script("sleep"), (*_fence(claim), until, int(whole), text), bool)
+
+
+def lost_of(answer: Mapping[Any, Any]) -> dict[int, dict[str, Any]]:
+    """Chunks that were lost, by number."""
+    return {int(part): json.loads(error) for part, error in fields_of(answer).items()}
 
 
 def cancel(job: str) -> Call[Status | None]:
@@ -223,6 +257,12 @@ def _fence(claim: Claim) -> tuple[str, int, str]:
 
 def _beat(answer: bytes) -> Beat:
     return Beat(answer.decode())
+
+
+def _cut(answer: Sequence[bytes]) -> Cut:
+    word, *figures = answer
+    ended, took_bytes, took_ms = map(int, figures) if figures else (0, 0, 0)
+    return Cut(word.decode(), ended, took_bytes, took_ms / 1000)
 
 
 def _chores(answer: Sequence[Sequence[bytes]]) -> Chores:

@@ -1,5 +1,6 @@
 """One file for all that came with a job: the bodies one after another, then a list of them."""
 
+import io
 import json
 import mmap
 import struct
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from models.errors import InputError, MatpropError
+from workers.store import Filling
 
 TAIL = struct.Struct("<Q8s")  # length of the list, magic
 MAGIC = b"mppack01"
@@ -29,7 +31,7 @@ class PackEntry:
 class PackWriter:
     """Fills a pack while the files arrive; at most one is open at a time."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | Filling) -> None:
         self._file = file
         self._rows: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None
@@ -67,9 +69,10 @@ class PackWriter:
     def drop(self, error: dict[str, Any]) -> None:
         """The open file was refused: it keeps its place and its name, its bytes go."""
         row = self._opened()
-        self._file.seek(row["at"])
-        self._file.truncate()
-        self._at = row["at"]
+        if self._file.seekable():  # what is on its way to an object store stays, read by nobody
+            self._file.seek(row["at"])
+            self._file.truncate()
+            self._at = row["at"]
         self._rows.append({**row, "size": 0, "error": error})
         self._open = None
 
@@ -119,6 +122,54 @@ def take_out(path: Path, target: Path) -> str:
                 out.write(chunk)
                 left -= len(chunk)
     return str(row["name"])
+
+
+def listed(path: Path) -> list[dict[str, Any]]:
+    """What lies in a pack: `name`, `format`, `at`, `size`, perhaps `error`. Raises: ValueError, OSError."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        return _listed(view)
+
+
+class Window(io.RawIOBase):
+    """A part of a file, read as if it were one."""
+
+    def __init__(self, path: Path, at: int, size: int) -> None:
+        self._file = path.open("rb")
+        self._begin, self._size, self._at = at, size, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Never before its begin."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError("before the begin")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Where the next byte comes from."""
+        return self._at
+
+    def readinto(self, into: Any) -> int:
+        """What is left of it at most."""
+        most = max(0, min(len(into), self._size - self._at))
+        self._file.seek(self._begin + self._at)
+        data = self._file.read(most)
+        into[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+        super().close()
 
 
 def _listed(view: mmap.mmap) -> list[dict[str, Any]]:

@@ -108,11 +108,25 @@ class Job:
     worker: str | None = None  # who claimed it last
     uses: tuple[str, ...] = ()
     children: int | None = None  # how many; set when all of them have been submitted
+    cut: int = 0  # chunks of a screening so far, and the structures in them
+    items: int = 0
+    part: int | None = None  # a chunk's number
+    fault: dict[str, Any] | None = None  # why a screening's source could not be read to its end
     told: int = 0  # how much of its reports has become events
     ttl_s: int = KEPT_S
 
 
 Claim = Job  # what a successful claim returns: the record with the attempt that fences every write
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a cutter learns of its screening when it submits a chunk."""
+
+    word: str  # ok, full, cancelled, lost
+    ended: int = 0  # chunks
+    took_bytes: int = 0  # of the chunks that have ended
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +217,10 @@ def job_of(job: str, fields: Mapping[str, str]) -> Job:
         worker=fields.get("worker"),
         uses=tuple(json.loads(fields.get("uses", "[]"))),
         children=int(fields["children"]) if "children" in fields else None,
+        cut=int(fields.get("cut", 0)),
+        items=int(fields.get("items", 0)),
+        part=int(fields["part"]) if "part" in fields else None,
+        fault=json.loads(fields["fault"]) if "fault" in fields else None,
         told=int(fields.get("told", 0)),
         ttl_s=int(fields["ttl"]),
     )

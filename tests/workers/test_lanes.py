@@ -141,3 +141,10 @@ def test_reply_and_wait_answers_even_when_the_broker_has_forgotten_its_scripts(
     redis.script_flush()
     assert worker.reply_and_wait("m@1", [(entry, b"y")], 0.01) is None
     assert [reply.content for reply in owner.collect(1)] == [b"y"]
+
+
+def test_what_somebody_waits_for_overtakes_the_bulk_in_its_own_order(redis, worker):
+    for owner in ("bulk.job_a", "job_b", "bulk.job_c", "job_d"):
+        OwnerSide(redis, owner).push("m@1", 5, owner.encode())
+    assert [entry.content for entry in taken(worker)] == [b"job_b", b"job_d"]
+    assert [entry.content for entry in taken(worker)] == [b"bulk.job_a", b"bulk.job_c"]

@@ -7,5 +7,5 @@ local owner = unlist(id)
 redis.call('ZREM', 'mp:ended', id)
 redis.call('ZREM', 'mp:jobs', id)
 redis.call('ZREM', 'mp:jobs:' .. owner, id)
-redis.call('DEL', record(id), 'mp:events:' .. id, 'mp:children:' .. id)
+redis.call('DEL', record(id), 'mp:events:' .. id, 'mp:children:' .. id, 'mp:lost:' .. id)
 return 1

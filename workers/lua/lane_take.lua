@@ -8,6 +8,8 @@ while #taken < 2 * tonumber(ARGV[4]) do
   if not item then break end
   local ref, size, losses = string.match(item, '^([^|]+|%d+)|(%d+)|(%d+)|')
   if #taken > 0 and (losses ~= '0' or edges + tonumber(size) > budget) then break end
+  -- What somebody waits for does not wait for bulk to be computed with it.
+  if #taken > 0 and is_bulk(item) and not is_bulk(taken[1]) then break end
   redis.call('LPOP', lane)
   local content = redis.call('GET', 'mp:entry:' .. ref)
   if content then  -- otherwise nobody waits for it any more

@@ -50,18 +50,18 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:leases', '-inf', ms(t), 'LIM
       redis.call('HSET', key, 'status', 'queued', 'tries', '0')
       redis.call('ZADD', 'mp:waiting:' .. QUEUE_OF[kind], ms(t), id)
       redis.call('HDEL', key, 'worker')
-      redis.call('ZADD', 'mp:due', ms(t), id)
+      redis.call('ZADD', due_of(kind), ms(t), id)
       status_event(id, 'queued', attempt)
     end
   end
 end
 
 -- Queued, and due: whoever was to be woken has not come. Publish again.
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT', 0, batch)) do
+local function again(id, due)
   local key = record(id)
   local status, kind = unpack(redis.call('HMGET', key, 'status', 'kind'))
   if status ~= 'queued' and not (status == 'cancelling' and redis.call('HGET', key, 'closing') == '1') then
-    redis.call('ZREM', 'mp:due', id)
+    redis.call('ZREM', due, id)
     if kind then redis.call('ZREM', 'mp:waiting:' .. QUEUE_OF[kind], id) end
   else
     local tries = redis.call('HINCRBY', key, 'tries', 1)
@@ -70,9 +70,12 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:due', '-inf', ms(t), 'LIMIT'
     -- With the queue empty it was lost, or sits with a busy worker while others may be idle.
     local crowded = not way_of(id) and redis.call('LLEN', QUEUE_OF[kind]) > 0
     local wait = crowded and math.min(15000, 2500 * 2 ^ tries) or 5000
-    redis.call('ZADD', 'mp:due', ms(t + wait), id)
+    redis.call('ZADD', due, ms(t + wait), id)
     if not crowded or seldom(tries) then send(id) end
   end
+end
+for _, due in ipairs({ 'mp:due', 'mp:due:bulk' }) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', ms(t), 'LIMIT', 0, batch)) do again(id, due) end
 end
 
 -- Ended, and its time is over, or too many are kept.
@@ -82,7 +85,7 @@ local function drop(id)
   if owner then redis.call('ZREM', 'mp:jobs:' .. owner, id) end
   redis.call('ZREM', 'mp:jobs', id)
   redis.call('ZREM', 'mp:ended', id)
-  redis.call('DEL', key, 'mp:events:' .. id, 'mp:children:' .. id)
+  redis.call('DEL', key, 'mp:events:' .. id, 'mp:children:' .. id, 'mp:lost:' .. id)
   forget[#forget + 1] = id
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'mp:ended', '-inf', ms(t), 'LIMIT', 0, batch)) do drop(id) end

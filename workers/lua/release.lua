@@ -11,7 +11,7 @@ if status ~= 'running' then return 0 end
 redis.call('ZREM', 'mp:leases', id)
 redis.call('HSET', key, 'status', 'queued', 'tries', '0')
 redis.call('HDEL', key, 'worker')
-redis.call('ZADD', 'mp:due', ms(t), id)
+redis.call('ZADD', due_of(redis.call('HGET', key, 'kind')), ms(t), id)
 status_event(id, 'queued', ARGV[2])
 wake(id, t)
 return 1

@@ -17,6 +17,8 @@ for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', '
   end
 end
 redis.call('HSET', record(new), unpack(fields))
+-- Of a screening, less is done again.
+if redis.call('HGET', record(new), 'kind') == 'screen' then redis.call('HSET', record(new), 'total', '0') end
 use(new, 'SADD')
 -- What the ended one has left is taken over by the new one, which may have to wait for long.
 redis.call('EXPIRE', record(id), tonumber(ttl) + 3600)

@@ -1,0 +1,30 @@
+-- ARGV: screening, attempt, who claimed, chunk, its number, delay until looked after (ms), fields as JSON.
+-- The chunk's record, and in the same step how far its screening is cut: a successor goes on from there, and nothing
+-- is cut twice. Returns: what became of it, then how far the screening is.
+local parent, id, part, t = ARGV[1], ARGV[4], tonumber(ARGV[5]), now()
+local above, key = record(parent), record(id)
+local status = status_for(parent, ARGV[2], ARGV[3])
+if status == 'cancelling' then return { 'cancelled' } end
+if status ~= 'running' then return { 'lost' } end
+local found = 'ok'
+if part == tonumber(redis.call('HGET', above, 'cut') or 0) then
+  if redis.call('EXISTS', 'mp:full') == 1 then return { 'full' } end
+  local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
+    'done', '0', 'failed', '0', 'created', ms(t), 'parent', parent, 'part', ARGV[5] }
+  local job = cjson.decode(ARGV[7])
+  for name, value in pairs(job) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  redis.call('HSET', key, unpack(fields))
+  redis.call('HSET', above, 'cut', part + 1, 'lost', '0')  -- what gets on is no poison
+  local items = redis.call('HINCRBY', above, 'items', job.total)
+  -- The source may have told how many there are.
+  if items > tonumber(redis.call('HGET', above, 'total') or 0) then redis.call('HSET', above, 'total', items) end
+  redis.call('SADD', 'mp:children:' .. parent, id)
+  redis.call('ZADD', 'mp:due:bulk', ms(t + tonumber(ARGV[6])), id)
+  count('jobs_accepted:chunk')
+  wake(id, t)
+end
+local ended, took_bytes, took_ms = unpack(redis.call('HMGET', above, 'ended', 'took_bytes', 'took_ms'))
+return { found, ended or '0', took_bytes or '0', took_ms or '0' }

@@ -1,0 +1,334 @@
+"""The source of a screening taken apart: one structure a piece, still as text, as they come and never all at once.
+
+What strangers send is opened here only, in a process of its own with limits on memory and time:
+
+    python -m workers.pieces DESCRIPTOR KIND PATH [--format F] [--skip N]
+
+writes msgpack to the descriptor: `[name, format, text, error]` a piece, and at last nil, or the error that ended it.
+KIND is `pack`, `dataset` or `place`.
+"""
+
+import argparse
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+import msgpack
+
+from models.datasets.archives import BESIDE
+from models.datasets.entries import Row, Wishes
+from models.datasets.frames import frames
+from models.datasets.lines import document, lines
+from models.datasets.tables import parquet, sheet
+from models.errors import EmptyInput, InputError, MatpropError, TooLarge, UnknownFormat
+from models.structures import bounds
+from models.structures.archive import Member, Most, contents
+from models.structures.formats import ARCHIVES, HEAD_BYTES, Format, recognise
+from workers.pack import Window, listed
+
+MOST = Most(members=2_000_000, bytes=100_000_000_000, member_bytes=400_000_000)
+MOST_PIECES = 2_000_000
+HELD_BYTES = 1 << 16
+TABLES = (".csv", ".tsv")
+PARQUET = b"PAR1"
+NUMBERED = re.compile(r"(?:row|frame) (\d+)$")  # what the readers of rows call one without a name
+BLOCK = re.compile(rb"[ \t]*data_(\S*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One structure to be, or why there is none."""
+
+    name: str
+    format: str | None = None
+    data: bytes = b""
+    error: dict[str, Any] | None = None
+
+
+def of_file(file: IO[bytes], name: str, forced: str | None) -> Iterator[Piece]:
+    """The structures of a file of any kind. Raises: InputError for what cannot be opened at all."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if _is_table(name, head):
+        yield from _of_plain(file, name, None, head)
+        return
+    inner = None if forced is None or forced in ARCHIVES else Format(forced)
+    try:
+        kind = recognise(name, head, None if inner is None else _outer(name, head) or inner)
+    except InputError as error:
+        yield _refused(name, error)
+        return
+    if kind not in ARCHIVES:
+        yield from _of_plain(file, name, kind, head)
+        return
+    found = False
+    for member in contents(file, name, kind, MOST, _is_wanted):
+        for piece in _of_member(member, inner):
+            found = True
+            yield piece
+    if not found:
+        raise EmptyInput("The archive holds no structure file.", file=name)
+
+
+def _outer(name: str, head: bytes) -> Format | None:
+    """A format that is given counts for what is in an archive, and not for the archive."""
+    try:
+        kind = recognise(name, head)
+    except InputError:
+        return None
+    return kind if kind in ARCHIVES else None
+
+
+def _of_member(member: Member, inner: Format | None) -> Iterator[Piece]:
+    if member.error:
+        yield _refused(member.name, member.error)
+        return
+    if _is_table(member.name, member.data):
+        yield from _of_plain(io.BytesIO(member.data), member.name, None, member.data[:HEAD_BYTES])
+        return
+    try:
+        kind = recognise(member.name, member.data, inner)
+        if kind in ARCHIVES:
+            raise UnknownFormat("An archive inside an archive is not read.", file=member.name)
+    except InputError as error:
+        lies_beside = PurePosixPath(member.name).suffix.lower() in ("", ".txt")
+        if not (lies_beside and isinstance(error, UnknownFormat)):
+            yield _refused(member.name, error)
+        return
+    yield from _of_plain(io.BytesIO(member.data), member.name, kind, member.data[:HEAD_BYTES])
+
+
+def _of_plain(file: IO[bytes], name: str, kind: Format | None, head: bytes) -> Iterator[Piece]:
+    """What is no archive. A table or document that breaks off has one bad piece more."""
+    wishes = Wishes(columns=frozenset())  # labels are of no use here
+    try:
+        if head.startswith(PARQUET):
+            yield from _named(parquet(file, name, wishes), name)
+        elif kind is None:
+            yield from _named(sheet(file, name, wishes), name)
+        elif kind is Format.JSONL:
+            yield from _named(lines(file, wishes), name)
+        elif kind is Format.EXTXYZ:
+            yield from _named(frames(file, wishes), name)
+        elif kind in (Format.JSON, Format.OPTIMADE):
+            yield from _named(document(file, name, wishes), name)
+        elif kind is Format.CIF:
+            yield from _blocks(file, name)
+        else:
+            yield _whole(file, name, kind)
+    except InputError as error:
+        yield _refused(name, error)
+
+
+def _whole(file: IO[bytes], name: str, kind: Format) -> Piece:
+    data = file.read(bounds.FILE_BYTES + 1)
+    if len(data) > bounds.FILE_BYTES:
+        most = f"at most {bounds.FILE_BYTES:,} bytes a structure"
+        return _refused(name, TooLarge("The file is too large.", file=name, expected=most))
+    return Piece(name, str(kind), data)
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def _named(rows: Iterator[Row], name: str) -> Iterator[Piece]:
+    """As each row is called, or `file#12`; the only one of a file without a name, as the file."""
+    first = next(rows, None)
+    if first is None:
+        yield _refused(name, EmptyInput("The file holds no structure.", file=name))
+        return
+    second = next(rows, None)
+    yield _of_row(first, name, alone=second is None)
+    if second is not None:
+        yield _of_row(second, name)
+    for row in rows:
+        yield _of_row(row, name)
+
+
+def _of_row(row: Row, name: str, *, alone: bool = False) -> Piece:
+    own = row.name
+    if numbered := NUMBERED.fullmatch(own):
+        own = name if alone else f"{name}#{numbered[1]}"
+    if row.error:
+        return _refused(own, row.error)
+    if len(row.data) > bounds.FILE_BYTES:
+        most = f"at most {bounds.FILE_BYTES:,} bytes"
+        return _refused(own, TooLarge("The structure is too large.", expected=most))
+    return Piece(own, row.format, row.data)
+
+
+# -- CIF -------------------------------------------------------------------------------------------
+
+
+def _blocks(file: IO[bytes], name: str) -> Iterator[Piece]:
+    """Each block that lists sites; a file with one of them, or none, stays as it is."""
+    found = (block for block in _cut(file) if b"_atom_site" in block[1].lower())
+    first = next(found, None)
+    second = next(found, None)
+    if first is None or second is None:
+        file.seek(0)
+        yield _whole(file, name, Format.CIF)
+        return
+    count: dict[str, int] = {}
+    for place, (label, data) in enumerate(_chained(first, second, found), 1):
+        word = label[:60] or str(place)
+        count[word] = count.get(word, 0) + 1
+        own = f"{name}#{word}" + (f"-{count[word]}" if count[word] > 1 else "")
+        if len(data) > bounds.FILE_BYTES:
+            yield _refused(own, TooLarge("The block is too large."))
+        else:
+            yield Piece(own, str(Format.CIF), data)
+
+
+def _cut(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """The text between one `data_` and the next; what stands in a text field begins no block."""
+    label, size, inside = "", 0, False
+    held: list[bytes] = []
+    while line := file.readline(HELD_BYTES):
+        begins = None if inside else BLOCK.match(line)
+        if line.startswith(b";"):
+            inside = not inside
+        if begins:
+            if held:
+                yield label, b"".join(held)
+            label, held, size = begins[1].decode("utf-8", "replace"), [], 0
+        size += len(line)
+        if size <= bounds.FILE_BYTES + HELD_BYTES:  # of a block without end, no more than tells so
+            held.append(line)
+    if held:
+        yield label, b"".join(held)
+
+
+def _chained(
+    first: tuple[str, bytes], second: tuple[str, bytes], rest: Iterator[tuple[str, bytes]]
+) -> Iterator[tuple[str, bytes]]:
+    yield first
+    yield second
+    yield from rest
+
+
+# -- which files -----------------------------------------------------------------------------------
+
+
+def _is_table(name: str, head: bytes) -> bool:
+    return head.startswith(PARQUET) or name.lower().endswith(TABLES)
+
+
+def _is_wanted(path: str) -> bool:
+    plain = PurePosixPath(path)
+    hidden = plain.name.startswith(".") or "__MACOSX" in plain.parts
+    return not hidden and plain.suffix.lower() not in BESIDE and plain.name != "atom_init.json"
+
+
+def _refused(name: str, error: InputError) -> Piece:
+    return Piece(name, error=error.in_file(name).as_dict())
+
+
+# -- sources ---------------------------------------------------------------------------------------
+
+
+def of_pack(path: Path, forced: str | None) -> Iterator[Piece]:
+    """The files of an upload, one after the other."""
+    rows = listed(path)
+    for row in rows:
+        if row.get("error"):
+            yield Piece(row["name"], error=row["error"])
+            continue
+        with Window(path, row["at"], row["size"]) as raw:
+            file = cast("IO[bytes]", io.BufferedReader(raw, HELD_BYTES))
+            found = of_file(file, row["name"], row["format"] or forced)
+            yield from _to_its_end(found, row["name"], alone=len(rows) == 1)
+
+
+def _to_its_end(found: Iterator[Piece], name: str, *, alone: bool = False) -> Iterator[Piece]:
+    """An archive that breaks off is one bad piece more, unless nothing else can be had at all."""
+    any_piece = False
+    try:
+        for piece in found:
+            any_piece = True
+            yield piece
+    except InputError as error:
+        if alone and not any_piece:
+            raise
+        yield _refused(name, error)
+
+
+def of_place(path: Path, forced: str | None) -> Iterator[Piece]:
+    """A file, or all files below a folder, in the order of their names; links are not followed."""
+    if path.is_file():
+        with path.open("rb") as file:
+            yield from _to_its_end(of_file(file, path.name, forced), path.name, alone=True)
+        return
+    found = False
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            own = Path(folder) / name
+            plain = str(own.relative_to(path))
+            if own.is_symlink() or not own.is_file() or not _is_wanted(plain):
+                continue
+            found = True
+            with own.open("rb") as file:
+                yield from _to_its_end(of_file(file, plain, forced), plain)
+    if not found:
+        raise EmptyInput("The folder holds no structure file.", file=path.name)
+
+
+def of_dataset(path: Path, _: str | None) -> Iterator[Piece]:
+    """The rows of a data set of this service."""
+    from models.datasets.stored import Stored
+
+    stored = Stored(path)
+    for row in range(stored.rows):
+        one = stored.structure(row)
+        arrays = {
+            "lattice": one.lattice.tolist(),
+            "numbers": one.numbers.tolist(),
+            "frac_coords": one.fractional.tolist(),
+        }
+        yield Piece(one.name, "json", json.dumps(arrays, separators=(",", ":")).encode())
+
+
+SOURCES: dict[str, Callable[[Path, str | None], Iterator[Piece]]] = {
+    "pack": of_pack,
+    "place": of_place,
+    "dataset": of_dataset,
+}
+
+
+def tell(out: IO[bytes], pieces: Iterator[Piece], skip: int) -> None:
+    """All pieces but the first ones, then how it ended."""
+    end: dict[str, Any] | None = None
+    try:
+        for number, piece in enumerate(pieces):
+            if number >= MOST_PIECES:
+                raise TooLarge(f"The source holds more than {MOST_PIECES:,} structures.")
+            if number >= skip:
+                out.write(msgpack.packb([piece.name, piece.format, piece.data, piece.error]))
+    except MatpropError as error:
+        end = error.as_dict()
+    out.write(msgpack.packb(end))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command of this module."""
+    parser = argparse.ArgumentParser(prog="python -m workers.pieces")
+    parser.add_argument("descriptor", type=int)
+    parser.add_argument("kind", choices=SOURCES)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--format")
+    parser.add_argument("--skip", type=int, default=0)
+    given = parser.parse_args(arguments)
+    with open(given.descriptor, "wb", HELD_BYTES) as out:  # noqa: PTH123 - no path
+        tell(out, SOURCES[given.kind](given.path, given.format), given.skip)
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    os._exit(status)  # at an ordinary end pyarrow's threads now and then take the process down
