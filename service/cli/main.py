@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import datasets, jobs, keys, models, predict, train, up
+from service.cli import datasets, doctor, jobs, keys, models, predict, train, up
 
 app = typer.Typer(
     name="matprop",
@@ -22,6 +22,7 @@ app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("up")(up.up)
+app.command("doctor")(doctor.doctor)
 app.command("limits")(models.limits)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
