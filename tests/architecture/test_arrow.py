@@ -14,6 +14,9 @@ ROOMS = ("service", "workers", "models")
 LIGHT = {
     "workers.address",
     "workers.broker",
+    "workers.checkup.broker",
+    "workers.checkup.finding",
+    "workers.checkup.machine",
     "workers.columns",
     "workers.contract",
     "workers.embedded",
