@@ -26,6 +26,7 @@ from service.routes import (
     models,
     pages,
     predictions,
+    screenings,
     trainings,
 )
 from service.settings import ServiceSettings
@@ -62,7 +63,18 @@ def create(settings: ServiceSettings | None = None) -> FastAPI:
     )
     app.state.house = house
     for room in (
-        *(predictions, datasets, trainings, evaluations, jobs, models, elements, keys, health),
+        *(
+            predictions,
+            screenings,
+            datasets,
+            trainings,
+            evaluations,
+            jobs,
+            models,
+            elements,
+            keys,
+            health,
+        ),
         *(pages, model_pages),
     ):
         app.include_router(room.router)

@@ -132,6 +132,10 @@ class Guard:
         self.settings = settings
         self.traffic = traffic
         more = (name.strip().lower() for name in settings.allowed_hosts.split(","))
+        self.larger = {
+            "/v1/datasets": settings.max_dataset_bytes,
+            "/v1/screenings": settings.max_screening_bytes,
+        }
         self.hosts = LOOPBACK_NAMES | {name for name in more if name}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,8 +146,9 @@ class Guard:
         headers = Headers(scope=scope)
         if not self.keys.required:
             self._same_site(scope["method"], headers)
-        datasets = (scope["method"], scope["path"].rstrip("/")) == ("POST", "/v1/datasets")
-        most = self.settings.max_dataset_bytes if datasets else self.settings.max_body_bytes
+        most = self.settings.max_body_bytes
+        if scope["method"] == "POST":
+            most = self.larger.get(scope["path"].rstrip("/"), most)
         measured = Measured(receive, self.settings, headers, most)
         if self.traffic.in_flight >= self.settings.max_requests and not scope["path"].startswith(
             "/health"

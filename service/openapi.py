@@ -14,6 +14,7 @@ from service.schemas.key import KeyRequest
 from service.schemas.model import AliasRequest, ImportForm
 from service.schemas.prediction import PredictionForm, PredictionRequest
 from service.schemas.problem import ProblemView
+from service.schemas.screening import ScreeningForm, ScreeningRequest
 from service.schemas.training import TrainingRequest
 
 INTRODUCTION = """
@@ -36,6 +37,10 @@ curl -F files=@NaCl.cif -F model=formation-energy http://127.0.0.1:8000/v1/predi
 
 TAGS = [
     {"name": "predictions", "description": "Structures in, properties out."},
+    {
+        "name": "screenings",
+        "description": "Very many structures in, a table out: filtered, sorted, as it fills.",
+    },
     {"name": "datasets", "description": "Labelled structures, kept to be learned from."},
     {"name": "trainings", "description": "Data sets in, models out."},
     {"name": "evaluations", "description": "How good a model is, and how much data it needs."},
@@ -50,6 +55,8 @@ TAGS = [
 SENT: tuple[type[BaseModel], ...] = (
     PredictionForm,
     PredictionRequest,
+    ScreeningForm,
+    ScreeningRequest,
     ImportForm,
     DatasetForm,
     AliasRequest,
@@ -99,6 +106,7 @@ def contract(app: FastAPI) -> dict[str, Any]:
             binary_files(operation)
     for form, field in (
         ("PredictionForm", "files"),
+        ("ScreeningForm", "files"),
         ("ImportForm", "file"),
         ("DatasetForm", "file"),
     ):

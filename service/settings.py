@@ -2,8 +2,9 @@
 
 from ipaddress import ip_address
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from service.locations import roots_of
 from workers.settings import WorkerSettings
 
 MIB = 1024 * 1024
@@ -122,6 +123,12 @@ class ServiceSettings(WorkerSettings):
         if self.host == "localhost":
             return True
         try:
+    @field_validator("input_roots")
+    @classmethod
+    def _are_roots(cls, value: str) -> str:
+        roots_of(value)
+        return value
+
             return ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return False

@@ -1,29 +1,34 @@
 """The table of a screening, asked where it lies: DuckDB over its shards, locked into their folder."""
 
+import asyncio
 import os
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import orjson
 
 from service.asked import Asked, Place, as_cursor, finite, holds_json, of_cursor
 from service.problems import Problem
 from service.settings import ServiceSettings
-from service.table_sql import Question, chosen_rows, counted, exported, found_rows
+from service.table_sql import TYPES, Question, chosen_rows, counted, described, exported, found_rows
+from workers.columns import Column
 from workers.files import Files
 
 if TYPE_CHECKING:  # loaded with the first question: most services are never asked one
     from duckdb import DuckDBPyConnection
 
 SHARD = re.compile(r"\d{8}\.parquet")
+MOST_WAITING = 8  # times those in turn
 KEPT_S = 900.0  # a file made for a download, so that a broken one goes on where it broke
 FORMS = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}  # fmt: skip
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,30 @@ class Tables:
         self.files = files
         self.settings = settings
         self._opening = threading.Lock()
+        self._turns = asyncio.Semaphore(settings.max_table_queries)
+        self._files_turn = asyncio.Semaphore(1)
+        self._waiting = 0
         self._database: DuckDBPyConnection | None = None
+
+    async def answered(self, step: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+        """What a step answers, in a thread; few at once, and one file at a time. Raises: Problem."""
+        turns = self._files_turn if step == self.export else self._turns
+        if self._waiting >= MOST_WAITING * self.settings.max_table_queries:
+            raise Problem("busy", f"{self._waiting} questions to tables wait.")
+        self._waiting += 1
+        try:
+            async with turns:
+                return await asyncio.to_thread(step, *args, **more)
+        finally:
+            self._waiting -= 1
+
+    def columns(self, job: str) -> tuple[Column, ...]:
+        """The columns as the shards have them; none without a shard. Raises: Problem."""
+        shards = self.shards(job)
+        if not shards:
+            return ()
+        rows = self._rows(described(shards[0]))
+        return tuple(Column(row[0], TYPES[row[1]], "") for row in rows if row[1] in TYPES)
 
     def shards(self, job: str) -> list[str]:
         """The parts of a table that are there now, in the order of their rows."""

@@ -8,7 +8,7 @@ from typing import Any
 from service.asked import Asked, Key, KeyValue, Place, holds_json
 from service.where import Value
 from service.where_sql import quoted, sql_of
-from workers.columns import Column
+from workers.columns import Column, Type
 
 FORMATS = {
     "csv": "FORMAT csv, HEADER",
@@ -22,6 +22,14 @@ SQL_TYPES = {
     "double": "DOUBLE",
     "bool": "BOOLEAN",
     "string": "VARCHAR",
+}
+
+TYPES: dict[str, Type] = {
+    "BIGINT": "int64",
+    "INTEGER": "int32",
+    "DOUBLE": "double",
+    "BOOLEAN": "bool",
+    "VARCHAR": "string",
 }
 
 
@@ -58,6 +66,11 @@ def counted(asked: Asked, shards: Sequence[str]) -> Question:
     """How many rows there are."""
     condition, values = conditions(asked, None)
     return Question(f"SELECT count(*) FROM read_parquet(?){condition}", [list(shards), *values])
+
+
+def described(shard: str) -> Question:
+    """The columns of a shard with their types."""
+    return Question("DESCRIBE SELECT * FROM read_parquet(?)", [[shard]])
 
 
 def exported(asked: Asked, shards: Sequence[str], path: Path, form: str) -> Question:

@@ -162,19 +162,17 @@ class Uploads:
             return
         if self.large >= self.settings.max_uploads:
             raise Problem("busy", f"{self.large} large uploads are being received.")
-        self._refuse_full()
+        self.refuse_full()
         self.large += 1
         try:
             yield
         finally:
             self.large -= 1
 
-    def _refuse_full(self) -> None:
-        folder = self.files.state
-        folder.mkdir(parents=True, exist_ok=True)
-        disk = os.statvfs(folder)
-        free = disk.f_bavail * disk.f_frsize
-        if free < self.settings.min_free_bytes:
+    def refuse_full(self) -> None:
+        """Raises `Problem` when the disk is nearly full."""
+        free = self.files.store.free()
+        if free is not None and free < self.settings.min_free_bytes:
             raise Problem(
                 "storage_full", f"Only {free:,} bytes are free for uploads; nothing was kept."
             )

@@ -16,6 +16,7 @@ from workers.jobs import Job
 JSON = "application/json"
 PLACES = {  # of jobs whose results are called by the job's id
     Task.PREDICT: "predictions",
+    Task.SCREEN: "screenings",
     Task.TRAIN: "trainings",
     Task.TUNE: "trainings",
     Task.EVALUATE: "evaluations",

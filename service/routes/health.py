@@ -121,6 +121,7 @@ async def limits(house: TheHouse) -> Response:
     body = {
         "structures": {
             "files_per_call": s.max_files,
+            "files_per_screening": s.max_screening_files,
             "bytes_per_file": s.max_structure_bytes,
             "bytes_per_archive": s.max_archive_bytes,
             "models_per_call": s.max_models,
@@ -128,6 +129,7 @@ async def limits(house: TheHouse) -> Response:
         },
         "requests": {
             "body_bytes": s.max_body_bytes,
+            "screening_bytes": s.max_screening_bytes,
             "dataset_bytes": s.max_dataset_bytes,
             "json_bytes": s.max_json_bytes,
             "form_fields": s.max_fields,

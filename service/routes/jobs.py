@@ -17,11 +17,12 @@ from service.problems import Problem
 from service.reach import reaching
 from service.schemas.job import JobPage, JobStatus, JobView
 from service.view import as_cursor, job_view, json, of_cursor, page_links
-from workers.contract import Task
+from workers.contract import ScreenOrder, Task
 from workers.jobs import Job, Status, new_id
 
 router = APIRouter(tags=["jobs"])
 WITH_FILES = frozenset({Task.PREDICT, Task.IMPORT, Task.DATASET})
+LISTED = " ".join(task for task in Task if task is not Task.CHUNK)  # those are part of a screening
 NO_STORE = {"Cache-Control": "no-cache"}
 
 
@@ -61,7 +62,7 @@ async def list_jobs(
         try:
             page = await house.jobs.list(
                 who.owner,
-                kind=kind,
+                kind=kind or LISTED,
                 status=None if status is None else Status(status.value),
                 label=label,
                 model=model,
@@ -170,7 +171,8 @@ async def cancel_job(job: str, house: TheHouse, who: TheCaller) -> Response:
 async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
     """End states never change, so a retry is a new job with the same order and the same upload.
 
-    A training goes on from where it was.
+    A training goes on from where it was; a screening does only those structures again that failed or were not
+    reached.
     """
     record = await owned(house, who, job)
     if not record.status.ended:
@@ -187,8 +189,8 @@ async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
     if record.status == "succeeded" and not record.failed:
         raise Problem("conflict", "Nothing in this job failed.")
     new = new_id("job")
-    async with house.keys.charged(who, record.total if record.kind is Task.PREDICT else 0):
-        if record.kind in WITH_FILES:
+    async with house.keys.charged(who, again(record)):
+        if has_upload(record):
             await lent(house, job, new)
         with house.watch.doubting(new):
             async with reaching():
@@ -200,6 +202,21 @@ async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
         house.errands.send(record.kind, new)
     view = job_view(await owned(house, who, new), time.time())
     return json(view, 202, {"Location": f"/v1/jobs/{new}"})
+
+
+def again(job: Job) -> int:
+    """How many structures a retry costs."""
+    if job.kind is Task.SCREEN:
+        return job.failed + max(0, job.total - job.done)
+    return job.total if job.kind is Task.PREDICT else 0
+
+
+def has_upload(job: Job) -> bool:
+    """Whether it came with files."""
+    if job.kind is Task.SCREEN:
+        order = ScreenOrder.model_validate_json(job.order)
+        return order.dataset is None and order.location is None
+    return job.kind in WITH_FILES
 
 
 async def lent(house: House, job: str, new: str) -> None:

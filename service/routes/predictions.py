@@ -1,6 +1,7 @@
 """`/v1/predictions`: structures in, properties out."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -248,15 +249,7 @@ def known_format(kind: str, pointer: str) -> str:
 
 def ordered(house: House, options: Options) -> tuple[PredictOrder, tuple[str, ...]]:
     """The order with each model's number; raises `Problem` or `UnknownModel`."""
-    if not options.models:
-        there = ", ".join(dict.fromkeys(card.name for card in house.catalogue.list())) or "none yet"
-        raise Problem("missing_field", f"No model was named. Those there are: {there}.", pointer="model",
-                      hint="With curl: -F model=formation-energy")  # fmt: skip
-    if len(options.models) > house.settings.max_models:
-        most = house.settings.max_models
-        raise Problem("invalid_field", f"One call takes {most} models.", pointer="model")
-    cards = [house.catalogue.get(name)[0] for name in dict.fromkeys(options.models)]
-    models = tuple(dict.fromkeys(card.id for card in cards))
+    models = models_of(house, options.models)
     order = PredictOrder(
         models=models,
         disorder=options.disorder.value,
@@ -268,6 +261,19 @@ def ordered(house: House, options: Options) -> tuple[PredictOrder, tuple[str, ..
         adsorbate=" ".join((options.adsorbate or "").split()) or None,
     )
     return order, models
+
+
+def models_of(house: House, names: Sequence[str]) -> tuple[str, ...]:
+    """The models that are meant, each with its number; raises `Problem` or `UnknownModel`."""
+    if not names:
+        there = ", ".join(dict.fromkeys(card.name for card in house.catalogue.list())) or "none yet"
+        raise Problem("missing_field", f"No model was named. Those there are: {there}.", pointer="model",
+                      hint="With curl: -F model=formation-energy")  # fmt: skip
+    if len(names) > house.settings.max_models:
+        most = house.settings.max_models
+        raise Problem("invalid_field", f"One call takes {most} models.", pointer="model")
+    cards = [house.catalogue.get(name)[0] for name in dict.fromkeys(names)]
+    return tuple(dict.fromkeys(card.id for card in cards))
 
 
 async def told(house: House, job: Job, wish: Patience) -> Response:

@@ -64,7 +64,7 @@ class JobView(BaseModel):
 
     id: str = Field(description="Sorts by time of creation.")
     kind: str = Field(
-        description="What is done: `predict`, `import`, `dataset`, `train`, `tune` (a search) or `evaluate`."
+        description="What is done: `predict`, `screen`, `import`, `dataset`, `train`, `tune` (a search) or `evaluate`."
     )
     status: JobStatus
     label: str | None = Field(None, description="The word given when it was made.")
@@ -82,7 +82,7 @@ class JobView(BaseModel):
     error: ErrorItem | None = Field(None, description="Why it failed.")
     retry_of: str | None = Field(None, description="The job that this one does again.")
     parent: str | None = Field(
-        None, description="The search or learning curve that this job is a part of."
+        None, description="The search, learning curve or screening that this job is a part of."
     )
     links: JobLinks
 

@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from models.card import Card, Target
-from models.catalogue import card_bytes
+from models.catalogue import Catalogue, card_bytes
 from models.errors import UnreadableStructure
 from models.settings.graph import GraphSettings
 from models.settings.network import NetworkSettings
@@ -27,8 +27,10 @@ from service.app import create
 from service.server import Server
 from service.settings import ServiceSettings
 from tests.service.labelled import SET, columns_of, manifest_of
+from tests.service.shards import put_shard, row_of
 from workers.broker import connect
-from workers.contract import GATHER, SHORT, Queue, Task
+from workers.columns import columns
+from workers.contract import CUT, GATHER, SHORT, Queue, Task
 from workers.files import Files, written
 from workers.ids import set_of
 from workers.jobs import Beat, BrokerAway, Job, JobLimits, Jobs, Status
@@ -91,6 +93,9 @@ class PlayedWorker:
         files = Files(self.settings.state)
         self.claims[claim.id] = claim
         self.orders[claim.id] = json.loads(claim.order)
+        if claim.kind is Task.SCREEN:
+            self.screen(files, jobs, claim)
+            return
         if claim.kind in (Task.TRAIN, Task.TUNE, Task.EVALUATE):
             self.learn(files, jobs, claim)
             return
@@ -108,6 +113,24 @@ class PlayedWorker:
             for record in records:
                 file.write(json.dumps(record).encode() + b"\n")
         jobs.finish(claim, Status.SUCCEEDED, None, (len(records), failed, len(records)))
+
+    def screen(self, files: Files, jobs: Jobs, claim: Job) -> None:
+        """Two rows a shard; with the label `halfway` it is held in the middle."""
+        order = self.orders[claim.id]
+        upload = files.upload(claim.id)
+        self.seen[claim.id] = list(read_pack(upload)) if upload.exists() else []
+        names = [entry.name for entry in self.seen[claim.id]] or [f"s-{i}.cif" for i in range(25)]
+        cards = [Catalogue([files.models()]).get(model)[0] for model in order["models"]]
+        rows = [row_of(index, cards[0].name) | {"name": name} for index, name in enumerate(names)]
+        failed = sum(row["status"] == "failed" for row in rows)
+        for number in range(0, len(rows), 2):
+            part = rows[number : number + 2]
+            put_shard(files.shards(claim.id), number // 2, columns(cards), part)
+        if claim.label == "halfway":
+            jobs.progress(claim, len(rows), failed, 2 * len(rows))
+            self.held.append(claim)
+            return
+        jobs.finish(claim, Status.SUCCEEDED, None, (len(rows), failed, len(rows)))
 
     def take_in(self, files: Files, jobs: Jobs, claim: Job) -> None:
         name = self.orders[claim.id]["name"]
@@ -190,7 +213,7 @@ EPOCH = {
 
 
 def woken(redis: Redis) -> list[str]:
-    ways = [f"mp:wake:{way}" for way in (Queue.PARSE, GATHER, SHORT)]
+    ways = [f"mp:wake:{way}" for way in (Queue.PARSE, GATHER, CUT, SHORT)]
     found = redis.bzpopmin(ways, 0.02)
     return [found[1].decode()] if found else []
 
