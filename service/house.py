@@ -1,13 +1,15 @@
 """What a running service holds, opened once and closed at its end."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from models.catalogue import RELEASED, Catalogue
+from models.catalogue import Catalogue
+from models.errors import StoreAway, StoreFull
 from service.answers import Answers
 from service.errands import Errands
 from service.idempotency import Idempotency
@@ -22,8 +24,13 @@ from workers.broker import connect_async, let_go, make_celery
 from workers.files import Files
 from workers.jobs import AsyncJobs, JobLimits, new_id
 from workers.shelf import Shelf
+from workers.versions import Versions, catalogue_of
 
 AGAIN_S = 0.5
+PATIENCE_S = 1.0  # a caller is told soon that the store is away
+MIRROR_S = 3.0
+
+log = logging.getLogger("matprop.service")
 
 
 @dataclass(slots=True)
@@ -47,12 +54,18 @@ class House:
     traffic: Traffic
     streams: int = 0
 
+    async def sees(self, model: str) -> None:
+        """A version that a job has made elsewhere is found from now on."""
+        if isinstance(self.catalogue, Versions) and not self.catalogue.has(model):
+            with suppress(StoreAway):  # the next look finds it
+                await asyncio.to_thread(self.catalogue.mirror, 0)
+
 
 def build(settings: ServiceSettings, metrics: HttpMetrics, traffic: Traffic) -> House:
     """The parts, not yet at work."""
     redis = connect_async(settings)
     jobs = AsyncJobs(redis, JobLimits.of(settings))
-    files = Files(settings.state)
+    files = Files.of(settings, patience_s=PATIENCE_S)
     return House(
         settings=settings,
         redis=redis,
@@ -66,7 +79,7 @@ def build(settings: ServiceSettings, metrics: HttpMetrics, traffic: Traffic) -> 
         files=files,
         shelf=Shelf(files),
         tables=Tables(files, settings),
-        catalogue=Catalogue([RELEASED, files.models()]),
+        catalogue=Versions(files, looks=False) if files.shared else catalogue_of(files),
         metrics=metrics,
         traffic=traffic,
     )
@@ -77,6 +90,8 @@ async def at_work(house: House) -> AsyncIterator[None]:
     """Runs what a service does besides answering: collecting answers, looking at the queue."""
     house.uploads.sweep()
     tasks = [asyncio.create_task(house.answers.run()), asyncio.create_task(house.watch.run())]
+    if isinstance(house.catalogue, Versions):
+        tasks.append(asyncio.create_task(mirrored(house.catalogue)))
     try:
         yield
     finally:
@@ -84,6 +99,22 @@ async def at_work(house: House) -> AsyncIterator[None]:
         await ended(tasks)
         house.tables.close()
         await let_go(house.redis)
+
+
+async def mirrored(catalogue: Versions) -> None:
+    """Brings what others have registered, until cancelled."""
+    away = False
+    while True:
+        try:
+            await asyncio.to_thread(catalogue.mirror, 0)
+            away = False
+        except (StoreAway, StoreFull) as error:
+            if not away:
+                log.warning("%s", error.detail)
+            away = True
+        except Exception:
+            log.exception("the look at the store's models failed")
+        await asyncio.sleep(MIRROR_S)
 
 
 async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:

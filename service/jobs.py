@@ -37,9 +37,13 @@ async def made_by(house: House, job: Job) -> str | None:
     """
     if job.kind not in MAKING or not job.status.ended:
         return None
-    records = await asyncio.to_thread(results.read, house.files.result(job.id), None, 1)
+    records = await asyncio.to_thread(
+        results.read, house.files, house.files.result(job.id), None, 1
+    )
     line = orjson.loads(records.lines[0]) if records.lines else {}
     made = line.get("dataset" if job.kind is Task.DATASET else "model")
+    if made and job.kind is not Task.DATASET:
+        await house.sees(str(made))
     return str(made) if made else None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from service.problems import Problem
+from workers.files import Files
 
 PAGE_BYTES = 8_000_000
 CURSOR = re.compile(rb"r(\d{1,15})")
@@ -23,12 +24,12 @@ class Records:
     cursor: str | None = None
 
 
-def read(path: Path, cursor: str | None, limit: int) -> Records:
-    """A page of lines; none yet when there is no file."""
+def read(files: Files, path: Path, cursor: str | None, limit: int) -> Records:
+    """A page of lines; none yet when there is no file. Raises: StoreAway."""
     start = place(cursor)
     lines: list[bytes] = []
     try:
-        with path.open("rb") as file:
+        with files.fetch(path).open("rb") as file:
             file.seek(max(0, start - 1))
             check_start(start, file.read(1) if start else b"\n")
             size = 0

@@ -86,7 +86,8 @@ async def submit(house: House, met: Meeting, what: Submission) -> Job:
         answer_to=house.answers.service,
         ttl_s=house.settings.result_ttl_s,
     )
-    if what.direct:  # answered at once; only what waits for long has to outlive the machine
+    # What is answered at once need not outlive the machine, as what waits for long has to.
+    if what.direct and not house.files.shared:
         what.upload.keep(sync=False)
     else:
         await asyncio.to_thread(what.upload.keep, sync=True)
@@ -96,7 +97,7 @@ async def submit(house: House, met: Meeting, what: Submission) -> Job:
         async with reaching():
             accepted = await house.jobs.submit(new)
     if not accepted:
-        house.files.remove(what.upload.job)
+        await asyncio.to_thread(house.files.remove, what.upload.job)
         raise Problem("queue_full", "As many jobs wait as may.")
     if not what.direct:
         house.errands.send(what.kind, what.upload.job)

@@ -21,7 +21,7 @@ async def result_of(house: House, job: Job) -> dict[str, Any]:
     """What the job has written at its end; empty when it has made nothing."""
     if not job.status.ended:
         return {}
-    found = await asyncio.to_thread(results.read, house.files.result(job.id), None, 1)
+    found = await asyncio.to_thread(results.read, house.files, house.files.result(job.id), None, 1)
     return dict(orjson.loads(found.lines[0])) if found.lines else {}
 
 

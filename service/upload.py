@@ -3,13 +3,10 @@
 import asyncio
 import errno
 import hashlib
-import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import BinaryIO
 
 from starlette.requests import Request
 
@@ -21,6 +18,7 @@ from service.problems import Problem, brief
 from service.settings import ServiceSettings
 from workers.files import Files
 from workers.pack import PackWriter
+from workers.store import Filling
 
 BULK_BYTES = 1_000_000  # from here on the disk is written by a thread, in pieces of this size
 STALE_S = 3_600
@@ -47,27 +45,20 @@ class Upload:
     """A pack that is being filled; it takes its place only by `keep`."""
 
     job: str
-    target: Path
+    files: Files
     fields: list[tuple[str, str]] = field(default_factory=list)
     size: int = 0
     archives: int = 0
     digest: "hashlib.blake2b" = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
-    _file: BinaryIO | None = None
+    _filling: Filling | None = None
     _pack: PackWriter | None = None
-    _kept: bool = False
-
-    @property
-    def temporary(self) -> Path:
-        """Where the pack lies until it is complete."""
-        return self.target.with_name(f".{self.target.name}.{os.getpid()}")
 
     @property
     def pack(self) -> PackWriter:
         """The pack; its file is made when something is to be written."""
         if self._pack is None:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.temporary.open("xb")
-            self._pack = PackWriter(self._file)
+            self._filling = self.files.filling(self.files.upload(self.job), "upload")
+            self._pack = PackWriter(self._filling)
         return self._pack
 
     @property
@@ -89,21 +80,13 @@ class Upload:
         if self._pack is None:
             return
         self.pack.close()
-        assert self._file is not None
-        self._file.flush()
-        if sync:
-            os.fsync(self._file.fileno())
-        self._file.close()
-        self.temporary.replace(self.target)
-        self._kept = True
+        assert self._filling is not None
+        self._filling.commit(sync=sync)
 
     def close(self) -> None:
         """Leaves nothing behind, unless it was kept."""
-        if self._file is not None:
-            with suppress(OSError):  # a full disk refuses the last bytes once more
-                self._file.close()
-            if not self._kept:
-                self.temporary.unlink(missing_ok=True)
+        if self._filling is not None:
+            self._filling.discard()
 
 
 class Uploads:
@@ -117,7 +100,7 @@ class Uploads:
     @asynccontextmanager
     async def open(self, job: str) -> AsyncIterator[Upload]:
         """A pack for this job; a full disk is an answer, and what is not kept is removed."""
-        upload = Upload(job, self.files.upload(job))
+        upload = Upload(job, self.files)
         try:
             yield upload
         except OSError as error:
@@ -127,7 +110,10 @@ class Uploads:
                 "storage_full", "There is no room for this upload; nothing was kept."
             ) from error
         finally:
-            upload.close()
+            if self.files.shared and upload.size > BULK_BYTES:  # a store has parts to forget
+                await asyncio.shield(asyncio.to_thread(upload.close))
+            else:
+                upload.close()
 
     async def form(self, request: Request, upload: Upload, shape: FormShape) -> None:
         """Reads multipart/form-data into the pack and the fields; raises `Problem`."""
@@ -194,7 +180,7 @@ class Uploads:
 
     def sweep(self) -> None:
         """Removes what a killed service left half-written."""
-        for path in (self.files.state / "uploads").glob("*/.*.pack.*"):
+        for path in (self.files.root / "uploads").glob("*/.*.pack.*"):
             if time.time() - path.stat().st_mtime > STALE_S:
                 path.unlink(missing_ok=True)
 

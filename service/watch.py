@@ -99,7 +99,7 @@ class Watch:
             async with reaching():
                 recorded = await self.jobs.get(job) is not None
             if not recorded:
-                self.files.remove(job)
+                await asyncio.to_thread(self.files.remove, job)
             self.doubtful.pop(job, None)
 
     def _note(self, *, away: bool) -> None:

@@ -24,7 +24,7 @@ from models.catalogue import (
     check_name,
     register,
 )
-from models.errors import StoreAway, UnknownModel
+from models.errors import MatpropError, StoreAway, UnknownModel
 from workers.files import Files, written
 from workers.ids import new_id
 from workers.store import Entry
@@ -64,6 +64,14 @@ class Versions(Catalogue):
             if not (self._looks and self.mirror()):
                 raise
             return super().get(name)
+
+    def has(self, name: str) -> bool:
+        """Whether this version is here."""
+        try:
+            super().get(name)
+        except MatpropError:
+            return False
+        return True
 
     def mirror(self, fresh_s: float = MIRRORED_S) -> bool:
         """Bring what is new in the store; whether there was anything. Raises: StoreAway."""

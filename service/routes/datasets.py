@@ -254,7 +254,7 @@ async def get_report(
     accepted = request.headers.get("accept", "")
     if any(kind in accepted for kind in LINES):
         return FileResponse(path, media_type=LINES[0])
-    found = await asyncio.to_thread(results.read, path, cursor, limit)
+    found = await asyncio.to_thread(results.read, house.files, path, cursor, limit)
     return json(
         {
             "rows": [orjson.Fragment(line) for line in found.lines],
@@ -278,10 +278,12 @@ async def report_of(house: House, who: Caller, dataset: str) -> File:
                 raise
             record = None
         path = house.files.result(job)
-        if record is None or record.status != "failed" or not path.exists():
+        if record is None or record.status != "failed":
+            raise
+        if not await asyncio.to_thread(house.files.is_there, path):
             raise
         return path
-    return house.shelf.report(known.id)
+    return await asyncio.to_thread(house.shelf.report, known.id)
 
 
 @router.delete(

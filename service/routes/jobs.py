@@ -196,7 +196,7 @@ async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
             async with reaching():
                 accepted = await house.jobs.retry(job, new)
         if not accepted:
-            house.files.remove(new)
+            await asyncio.to_thread(house.files.remove, new)
             raise Problem("queue_full", "As many jobs wait as may.")
     if not record.direct:
         house.errands.send(record.kind, new)

@@ -326,9 +326,9 @@ async def replay(house: House, met: Meeting, job: Job) -> Response:
 async def page(house: House, job: Job, cursor: str | None, limit: int) -> results.Records:
     """A page of the job's records; small files are read without leaving the loop."""
     path = house.files.result(job.id)
-    if job.direct and job.total <= submit.DIRECT_FILES:
-        return results.read(path, cursor, limit)
-    return await asyncio.to_thread(results.read, path, cursor, limit)
+    if job.direct and job.total <= submit.DIRECT_FILES and not house.files.shared:
+        return results.read(house.files, path, cursor, limit)
+    return await asyncio.to_thread(results.read, house.files, path, cursor, limit)
 
 
 @router.get(
@@ -357,18 +357,18 @@ async def get_prediction(
     record = await owned(house, who, job, Task.PREDICT)
     accept = request.headers.get("accept", "")
     if any(kind in accept for kind in LINES):
-        return whole(house, record)
+        return await whole(house, record)
     records = (
         await page(house, record, cursor, limit) if record.status.ended else results.Records([])
     )
     return json(prediction_view(record, records, limit))
 
 
-def whole(house: House, job: Job) -> Response:
+async def whole(house: House, job: Job) -> Response:
     """All records as they lie in the file."""
     if not job.status.ended:
         raise Problem("conflict", f"The job is {job.status}; its records come with its end.")
     path = house.files.result(job.id)
-    if not path.exists():
+    if not await asyncio.to_thread(house.files.is_there, path):
         return Response(b"", media_type=LINES[0])
     return FileResponse(path, media_type=LINES[0], filename=f"{job.id}.jsonl")

@@ -33,6 +33,7 @@ LIGHT = {
     "workers.settings",
     "workers.shelf",
     "workers.store",
+    "workers.versions",
     "workers.supervisor",
     "models.card",
     "models.catalogue",
