@@ -14,6 +14,7 @@ from service.keys import Keys
 from service.metrics import HttpMetrics
 from service.problems import Problem, brief
 from service.settings import ServiceSettings
+from workers import logs
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -60,6 +61,10 @@ class Identify:
             ids.traceparent(headers.get("traceparent")),
             time.perf_counter(),
         )
+        with logs.about(request_id=meeting.request_id, traceparent=meeting.traceparent):
+            await self._meet(meeting, scope, receive, send)
+
+    async def _meet(self, meeting: Meeting, scope: Scope, receive: Receive, send: Send) -> None:
         head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET" if head else scope["method"]}
         inner["state"] = {**scope.get("state", {}), "meeting": meeting, "head": head}
@@ -83,7 +88,7 @@ class Identify:
         except ClientDisconnect:
             status = status or 499  # nobody is there to answer; the figure is for the log
         except Exception:
-            log.exception("unexpected error request=%s", meeting.request_id)
+            log.exception("unexpected error")
             if status:
                 raise
             fault = Problem(
@@ -97,15 +102,16 @@ class Identify:
         seconds = time.perf_counter() - meeting.began
         method = "HEAD" if head else scope["method"]
         self.metrics.seen(method, scope.get("route"), status, seconds)
+        told = {"status": status, "seconds": round(seconds, 6), "owner": meeting.owner}
         log.info(
-            "%s %s %d %.1f ms request=%s owner=%s%s",
+            "%s %s %d %.1f ms owner=%s%s",
             brief(method, 12),
             brief(scope["path"], 200),
             status,
             seconds * 1000,
-            meeting.request_id,
             meeting.owner,
             f" job={meeting.job}" if meeting.job else "",
+            extra={"told": {**told, "job": meeting.job}},
         )
 
 

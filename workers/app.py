@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import Any
 
+import celery.apps.worker as celery_worker
 from billiard import pool as billiard_pool
 from celery import signals
 
@@ -61,6 +62,10 @@ def _learn_queue(instance: Any, **_: Any) -> None:
         # Each queue has a process of its own, or one kind of work starves the other.
         sys.exit(f"a worker serves one queue: -Q parse, -Q infer or -Q train, not {served}")
     Process.queue = Queue(served[0])
+    logs.always(queue=str(Process.queue))
+    if settings.log_json:
+        instance.quiet = True  # its banner is no line of JSON, nor is what it says at its end
+        celery_worker.safe_say = lambda text, *_: log.info("%s", str(text).strip())
 
 
 def _parent_ready(**_: Any) -> None:
@@ -76,6 +81,7 @@ def _child_begins(**_: Any) -> None:
     # A child that ends waits 30 s for its parent to read the results of its tasks. They have none.
     billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 2
     Process.child = CHILDREN[Process.queue](settings, Process.stopping)
+    logs.always(worker=Process.child.worker)
     Process.child.start()
 
 
@@ -100,7 +106,8 @@ def _die_with_parent() -> None:
 
 
 for _signal, _handler in (
-    (signals.setup_logging, _logging),
+    (signals.celeryd_init, _logging),  # before its first warning
+    (signals.setup_logging, _logging),  # lest it sets up its own
     (signals.celeryd_after_setup, _learn_queue),
     (signals.worker_ready, _parent_ready),
     (signals.worker_process_init, _child_begins),

@@ -128,6 +128,9 @@ class Reports:
             ]
             now = self.told + sum(map(len, lines))
             self.hold.report(events, self.told, now)
+            for kind, text in events:
+                if kind == "log":  # the program's lines, with the job's names
+                    log.info("program: %s", json.loads(text).get("text", text))
             self.told = now
             places = [counts for report in found if (counts := self.place(report)) is not None]
             if places:

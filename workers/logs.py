@@ -3,13 +3,16 @@
 import json
 import logging
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType, TracebackType
 
-_request: ContextVar[str | None] = ContextVar("request", default=None)
-_job: ContextVar[str | None] = ContextVar("job", default=None)
+NOTHING: Mapping[str, object] = MappingProxyType({})
+_about: ContextVar[Mapping[str, object]] = ContextVar("about", default=NOTHING)
+_always: dict[str, object] = {}
 
 # A stranger's file name must not forge a line or steer a terminal.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
@@ -17,14 +20,18 @@ TRACE_CONTROLS = {code: text for code, text in CONTROLS.items() if code not in (
 
 
 @contextmanager
-def about(request_id: str | None, job: str | None) -> Iterator[None]:
-    """Lines written within the block name this request and this job."""
-    tokens = _request.set(request_id), _job.set(job)
+def about(**named: object) -> Iterator[None]:
+    """Lines written within the block name these: `request_id`, `job`, `kind`, `attempt`, `traceparent`, …"""
+    token = _about.set({**_about.get(), **named})
     try:
         yield
     finally:
-        _request.reset(tokens[0])
-        _job.reset(tokens[1])
+        _about.reset(token)
+
+
+def always(**named: object) -> None:
+    """From now on every line of this process names these."""
+    _always.update(named)
 
 
 class Readable(logging.Formatter):
@@ -33,7 +40,8 @@ class Readable(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
-        where = "".join(f" [{name}]" for name in (_request.get(), _job.get()) if name)
+        named = _about.get()
+        where = "".join(f" [{named[name]}]" for name in ("request_id", "job") if named.get(name))
         text = record.getMessage().translate(CONTROLS)
         line = f"{moment} {record.levelname:<7} {record.name}{where.translate(CONTROLS)} {text}"
         return line + self._trace(record)
@@ -56,11 +64,21 @@ class JsonLine(logging.Formatter):
             "logger": record.name,
             "process": record.process,
             "message": record.getMessage().translate(CONTROLS),
-            "request_id": _request.get(),
-            "job": _job.get(),
+            **_always,
+            **_about.get(),
+            **getattr(record, "told", {}),
             "trace": self.formatException(record.exc_info) if record.exc_info else None,
         }
-        return json.dumps({name: value for name, value in parts.items() if value is not None})
+        return json.dumps(
+            {name: _clean(value) for name, value in parts.items() if value is not None}
+        )
+
+
+def _clean(value: object) -> object:
+    """As it may be shown by whatever reads the lines; a trace keeps its own."""
+    if isinstance(value, int | float):
+        return value
+    return str(value).translate(TRACE_CONTROLS)
 
 
 def set_up(level: str, *, as_json: bool) -> None:
@@ -70,6 +88,21 @@ def set_up(level: str, *, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    if as_json:  # nothing else may write into the lines
+        logging.captureWarnings(True)
+        sys.excepthook = _unexpected
+        threading.excepthook = lambda one: (
+            _unexpected(one.exc_type, one.exc_value, one.exc_traceback)
+            if one.exc_value is not None
+            else None
+        )
     # Their INFO tells of every message; ours tells of every job.
     for chatty in ("celery", "kombu", "amqp"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def _unexpected(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """What nobody caught becomes a line as well."""
+    logging.getLogger("matprop").critical("unexpected end", exc_info=(kind, error, trace))

@@ -62,7 +62,7 @@ class Holder:
         if claim is None:
             return False
         self._begun(claim)
-        with logs.about(claim.request_id, job), self.pulse.holding(claim) as grip:
+        with logs.about(**_named(claim)), self.pulse.holding(claim) as grip:
             outcome = self._outcome(Hold(self, grip), work)
             if outcome is None:
                 return False
@@ -167,6 +167,17 @@ class Hold:
     def _held(self, beat: Beat) -> None:
         if beat is Beat.LOST:
             raise Stopped(beat)
+
+
+def _named(claim: Claim) -> dict[str, object]:
+    """What every line about this run tells."""
+    return {
+        "request_id": claim.request_id,
+        "job": claim.id,
+        "kind": str(claim.kind),
+        "attempt": claim.attempt,
+        "traceparent": claim.traceparent,
+    }
 
 
 def no_room() -> ModelError:

@@ -246,7 +246,7 @@ def line(formatter: logging.Formatter, text: str) -> str:
 
 
 def test_log_lines_carry_request_and_job_and_no_control_characters():
-    with logs.about("req_1", "job_1"):
+    with logs.about(request_id="req_1", job="job_1", attempt=2):
         readable = line(logs.Readable(), "evil\n\x1b[31m name\u2028")
         parts = json.loads(line(logs.JsonLine(), "evil\nname"))
     assert readable.isprintable()
