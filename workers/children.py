@@ -34,6 +34,8 @@ log = logging.getLogger("matprop.worker")
 class Child(Protocol):
     """One process of a queue."""
 
+    worker: str  # its name
+
     def start(self) -> None:
         """Begin to serve."""
 
