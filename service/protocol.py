@@ -9,6 +9,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from service.ids import request_id
 from service.problems import MEDIA_TYPE, Problem
 
+LAST_HEAD_S = 1.0  # at a stop: for who has connected, and is about to ask
 LINGER_S = 10.0  # so that a client that is still sending can read why it was refused
 MOST_HEAD_BYTES = 32_768
 
@@ -24,6 +25,7 @@ class PatientProtocol(H11Protocol):
     head_s: float
     _head_timer: asyncio.TimerHandle | None = None
     _linger_timer: asyncio.TimerHandle | None = None
+    _leaving = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A fresh connection has to say what it wants."""
@@ -44,6 +46,7 @@ class PatientProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not before:
             self._stop_timers()
+            self.cycle.keep_alive &= not self._leaving
 
     def on_response_complete(self) -> None:
         """An answer before the end of the request: the rest is read and thrown away, but not for ever."""
@@ -54,6 +57,16 @@ class PatientProtocol(H11Protocol):
             self._linger_timer = self.loop.call_later(LINGER_S, self._close)
         elif self.cycle.response_complete and self.conn.trailing_data[0]:
             self._await_head()  # the beginning of the next request came with this one
+
+    def shutdown(self) -> None:
+        """A stop begins. Who has just connected, or has begun to ask, gets his answer and then a close."""
+        asking = self.cycle is None or (self.cycle.response_complete and self.conn.trailing_data[0])
+        if not asking or self.transport.is_closing() or self._linger_timer is not None:
+            super().shutdown()
+            return
+        self._leaving = True
+        self._stop_timers()
+        self._head_timer = self.loop.call_later(LAST_HEAD_S, self._head_late)
 
     def send_400_response(self, msg: str) -> None:
         """Not HTTP at all, or too much of it."""

@@ -1,7 +1,11 @@
 """The service as a process: bounded in every direction, and leaving without hanging up on anybody."""
 
 import asyncio
+import os
+import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -39,19 +43,46 @@ class Server(uvicorn.Server):
         super().__init__(configured(app, settings))
         self.house = app.state.house
         self.drain_s = settings.drain_s
+        self.listen_fd = settings.listen_fd
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_started: Callable[[], None] = lambda: None
 
-    async def serve(self, sockets: object = None) -> None:
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Until a signal asks to stop."""
         self._loop = asyncio.get_running_loop()
-        await super().serve(sockets)  # type: ignore[arg-type]
+        if sockets is None and self.listen_fd is not None:
+            # Not ours to close: who connects while nobody accepts waits there for our successor.
+            try:
+                sockets = [socket.socket(fileno=self.listen_fd)]
+            except OSError as error:
+                sys.exit(f"MATPROP_LISTEN_FD: {self.listen_fd} is no socket: {error.strerror}")
+        await super().serve(sockets)
 
-    async def startup(self, sockets: object = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Then it listens."""
-        await super().startup(sockets)  # type: ignore[arg-type]
+        await super().startup(sockets)
         if self.started:
             self.on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who has connected by now is let in: the end of a socket hangs up on those it has not."""
+        for listening in [one for server in self.servers for one in server.sockets]:
+            await self._let_in_all(listening.fileno())
+        await super().shutdown(sockets)
+
+    async def _let_in_all(self, listening: int) -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(fileno=os.dup(listening)) as door, suppress(BlockingIOError):
+            while True:
+                connection, _ = door.accept()
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First readiness turns 503, then, after the time to drain, nobody new is let in."""

@@ -1,5 +1,7 @@
 """What the door can be set to, on top of what it shares with the workers."""
 
+import os
+import socket
 from ipaddress import ip_address
 
 from pydantic import Field, SecretStr, field_validator
@@ -18,6 +20,12 @@ class ServiceSettings(WorkerSettings):
         description="Address to listen on. Anything but loopback needs API keys: set `MATPROP_ADMIN_KEY`.",
     )
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
+    listen_fd: int | None = Field(
+        None,
+        ge=3,
+        description="A listening socket that whoever starts the service hands over, by its number; it takes the place "
+        "of address and port, and who connects during a restart waits in it. systemd's first one is 3.",
+    )
     admin_key: SecretStr | None = Field(
         None,
         min_length=16,
@@ -117,18 +125,30 @@ class ServiceSettings(WorkerSettings):
         description="Structures a day of a new key, unless it is given another figure.",
     )
 
-    @property
-    def on_loopback(self) -> bool:
-        """Whether only this machine can reach the service."""
-        if self.host == "localhost":
-            return True
-        try:
     @field_validator("input_roots")
     @classmethod
     def _are_roots(cls, value: str) -> str:
         roots_of(value)
         return value
 
-            return ip_address(self.host.strip("[]")).is_loopback
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        host = self.host.strip("[]") if self.listen_fd is None else address_of(self.listen_fd)
+        if host == "localhost":
+            return True
+        try:
+            return ip_address(host).is_loopback
         except ValueError:
             return False
+
+
+def address_of(listen_fd: int) -> str:
+    """Where a socket that was handed over listens, whatever the settings say; `localhost` for one of this machine."""
+    try:
+        with socket.socket(fileno=os.dup(listen_fd)) as handed:
+            if handed.family == socket.AF_UNIX:
+                return "localhost"
+            return str(handed.getsockname()[0])
+    except OSError:
+        return ""  # the start will fail

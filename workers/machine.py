@@ -12,6 +12,7 @@ from workers import embedded
 from workers.supervisor import Program, StartError
 
 PATIENCE_WITH_REMAINS_S = 5.0
+BACKLOG = 1024
 
 
 def programs(
@@ -19,8 +20,9 @@ def programs(
     environment: Mapping[str, str],
     parse_workers: int,
     train_workers: int = 1,
+    door: socket.socket | None = None,
 ) -> Sequence[Program]:
-    """In the order of starting; the broker only when it is ours."""
+    """In the order of starting; the broker only when it is ours. Through the `door` the service lets in."""
     python = (sys.executable, "-P", "-m")
     found: list[Program] = []
     if broker.program is not None:
@@ -29,7 +31,11 @@ def programs(
         argv = [*python, "celery", "-A", "workers.app", "worker", "-Q", queue]
         argv += ["-c", str(processes), "-n", f"{queue}-{os.getpid()}@%h", "--loglevel", "INFO"]
         found.append(Program(queue, tuple(argv), environment, 10.0))
-    found.append(Program("service", (*python, "service"), environment, 10.0, 2))
+    inherits: tuple[int, ...] = ()
+    if door is not None:
+        inherits = (door.fileno(),)
+        environment = {**environment, "MATPROP_LISTEN_FD": str(door.fileno())}
+    found.append(Program("service", (*python, "service"), environment, 10.0, 2, inherits=inherits))
     return found
 
 
@@ -82,6 +88,26 @@ def bound_port(host: str, port: int) -> int:
         probe.bind(address)
         probe.listen(1)  # a second listener is refused only here
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def opened(host: str, port: int) -> Iterator[socket.socket | None]:
+    """A socket that listens there: callers wait in it while the service starts again.
+
+    None for a name with several addresses, on each of which the service then listens by itself.
+    """
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    if len(addresses) > 1:
+        yield None
+        return
+    family, kind, protocol, _, address = addresses[0]
+    with socket.socket(family, kind, protocol) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        door.bind(address)
+        door.listen(BACKLOG)
+        yield door
 
 
 def port_fault(host: str, port: int, error: OSError) -> str:

@@ -42,6 +42,7 @@ class Program:
     grace_s: float
     stage: int = 1  # ended together with its like, the highest stage first
     lock: Path | None = None  # held by the process as long as it lives
+    inherits: tuple[int, ...] = ()  # descriptors that outlive it
 
 
 @dataclass(slots=True)
@@ -168,9 +169,9 @@ class Supervisor:
         with ExitStack() as stack:
             log = stack.enter_context(self.log_of(program.name).open("ab"))
             one.log_from = log.tell()
-            passed: tuple[int, ...] = ()
+            passed = program.inherits
             if program.lock is not None:
-                passed = (stack.enter_context(embedded.held(program.lock, 15.0)),)
+                passed += (stack.enter_context(embedded.held(program.lock, 15.0)),)
             one.process = subprocess.Popen(  # noqa: S603 (our own programs, no shell)
                 program.argv,
                 cwd=self.work,

@@ -1,6 +1,7 @@
 """What `matprop up` does, from the checked settings to the last process ended."""
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -33,7 +34,8 @@ def everything(given: dict[str, Any], workers: int | None) -> None:
         patience_s = machine.PATIENCE_WITH_REMAINS_S if killed_before else 0.0
         free = machine.free_port(settings.host, settings.port, patience_s)
         settings = settings.model_copy(update={"port": free, "state": folder})
-        run(settings, workers or min(8, machine.processors()))
+        with machine.opened(settings.host, settings.port) as door:
+            run(settings, workers or min(8, machine.processors()), door)
 
 
 def checked(given: dict[str, Any]) -> ServiceSettings:
@@ -58,7 +60,7 @@ def checked(given: dict[str, Any]) -> ServiceSettings:
     return settings
 
 
-def run(settings: ServiceSettings, parse_workers: int) -> None:
+def run(settings: ServiceSettings, parse_workers: int, door: socket.socket | None) -> None:
     """Start everything, show that it works, keep it running, end everything."""
     say(f"matprop {version('matprop')} · state in {settings.state}")
     broker = embedded.choose(settings.state, os.environ)
@@ -72,11 +74,15 @@ def run(settings: ServiceSettings, parse_workers: int) -> None:
     with Supervisor(
         settings.state, lambda text: say(f"{time.strftime('%H:%M:%S')} {text}")
     ) as all_of_it:
-        programs = machine.programs(broker, environment, parse_workers, settings.train_workers)
+        programs = machine.programs(
+            broker, environment, parse_workers, settings.train_workers, door
+        )
         if started(all_of_it, settings, broker, programs):
             first = threading.Thread(target=show_first, args=(settings,), daemon=True)
             first.start()  # in a thread, so that a Ctrl-C or a crash meanwhile is seen to
             all_of_it.keep()
+        if door is not None:
+            door.close()  # nobody is to wait for a service that does not come back
         say("\nEnding …")
     say("Ended. Everything accepted so far is kept in the state folder.")
 
