@@ -25,11 +25,11 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check -qq
 ONE   := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-all lint bench tables openapi reference clean
+.PHONY: help setup up test test-all images test-images lint bench tables openapi reference clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
-	  while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	  while IFS="$$(printf '\t')" read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 setup: $(READY) ## install everything into .venv (instant when nothing changed)
 
@@ -47,10 +47,19 @@ up: $(READY) ## start everything on this machine and stay until Ctrl-C (HOST, PO
 	@exec $(BIN)/matprop up --host "$(HOST)" --port "$(PORT)" --state "$(STATE)" $(if $(WORKERS),--workers "$(WORKERS)")
 
 test: $(READY) ## all tests but the slow ones
-	$(ONE) $(BIN)/python -m pytest -q -m "not slow"
+	$(ONE) $(BIN)/python -m pytest -q -m "not slow and not images"
 
-test-all: $(READY) ## all tests
-	$(ONE) $(BIN)/python -m pytest -q
+test-all: $(READY) ## all tests but those of the images
+	$(ONE) $(BIN)/python -m pytest -q -m "not images"
+
+# IMAGES="service worker-cpu" are some of them. worker-cuda is large: some gigabytes of NVIDIA's libraries.
+IMAGES  ?= service worker-cpu worker-cuda broker
+images: ## build the images with podman (IMAGES)
+	@TORCH_INDEX="$(TORCH_INDEX)" docker/build $(IMAGES)
+
+test-images: $(READY) ## start the built images, predict, train, kill containers
+	@! command -v podman >/dev/null || TORCH_INDEX="$(TORCH_INDEX)" docker/build service worker-cpu broker
+	$(ONE) $(BIN)/python -m pytest -q -m images tests/docker
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

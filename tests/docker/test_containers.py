@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -101,8 +102,39 @@ def test_what_an_image_copies_is_there_and_not_ignored(image: str) -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_holds_only_its_own_extra_in_the_tested_versions(image: str) -> None:
-    installs = [run for run in words(image, "RUN") if "pip install" in run]
-    assert f'-c constraints.txt ".[{image}]"' in installs[-1]
+    [needs] = [run for run in words(image, "RUN") if "needs.py" in run]
+    assert f"needs.py {image} s3 > needs.txt" in needs
+    assert "-c constraints.txt -r needs.txt" in needs
+    [ours] = [run for run in words(image, "RUN") if "--no-deps" in run]
+    assert "--target /opt/code ." in ours
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_last_stage_runs_nothing_that_could_leave_traces(image: str) -> None:
+    names = [instruction for instruction, _ in instructions(image)]
+    last = len(names) - 1 - names[::-1].index("FROM")
+    assert "RUN" not in names[last:]
+    assert "RUN" in names[:last]
+
+
+def test_needs_are_those_of_all_and_of_the_extras(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    found = runpy.run_path("docker/needs.py")["needs"](["service", "s3"])
+    assert [need for need in found if need.startswith(("celery", "fastapi>", "s3fs"))] == [
+        "celery>=5.6",
+        "fastapi>=0.165",
+        "s3fs>=2026.9",
+    ]
+
+
+def test_a_builds_pip_is_set_as_the_machines_and_sees_the_folders_it_names(tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    (index / "simple").mkdir(parents=True)
+    program = runpy.run_path(str(ROOT / "docker/pip_settings.py"))
+    found = {"extra-index-url": f"file://{index}/simple", "cert": str(tmp_path / "none")}
+    assert program["places"](found) == [str(index)]
 
 
 @pytest.mark.parametrize(("image", "foreign"), [("service", "torch"), ("worker", "fastapi")])
@@ -137,5 +169,6 @@ def test_constraints_pin_everything_exactly() -> None:
 def test_where_packages_come_from_is_the_users_choice() -> None:
     named = re.compile(r"(index-url|INDEX)\W*https?:", re.IGNORECASE)
     places = [ROOT / "Makefile", ROOT / "README.md", ROOT / "docker-compose.yml"]
-    places += [*ROOT.glob("docker/*"), *ROOT.glob(".ci/*"), *ROOT.glob("docs/**/*.md")]
-    assert [str(file) for file in places if named.search(file.read_text())] == []
+    places += [*ROOT.glob("docker/**/*"), *ROOT.glob(".ci/*"), *ROOT.glob("docs/**/*.md")]
+    files = [place for place in places if place.is_file()]
+    assert [str(file) for file in files if named.search(file.read_text())] == []
