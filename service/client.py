@@ -17,6 +17,7 @@ from service.client_errors import (
 from service.client_follow import ENDED, Follower
 from service.client_inputs import Source, chunks_of, places, sources_of
 from service.client_records import Event, Progress, Record, Records
+from service.client_screen import Question, Rows, ScreeningOptions, Screenings
 from service.client_train import (
     EvaluationOptions,
     OnEvent,
@@ -32,6 +33,7 @@ from service.schemas.evaluation import EvaluationView
 from service.schemas.job import JobView
 from service.schemas.key import KeyView
 from service.schemas.model import ElementsView, ModelSummary, ModelVersion, ModelView
+from service.schemas.screening import ColumnView, FailedItem, ScreeningView
 from service.schemas.training import TrainingView
 
 __all__ = ["Client", "Event", "Progress", "Record", "Records", "ServiceError"]
@@ -61,6 +63,7 @@ class Client:
         self._follower = Follower(self._transport)
         self._datasets = Datasets(self._follower)
         self._training = Training(self._follower)
+        self._screenings = Screenings(self._follower)
         self._bounds: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -128,6 +131,67 @@ class Client:
     def resume(self, job: str, progress: OnProgress | None = None) -> Records:
         """The records of a job, waiting for its end. Raises JobFailed, JobCancelled."""
         return self._follower.records(job, progress)
+
+    # Screenings
+
+    def screen(
+        self,
+        structures: Any = None,
+        model: str | Sequence[str] = (),
+        *,
+        dataset: str | None = None,
+        location: str | None = None,
+        progress: OnProgress | None = None,
+        **options: Unpack[ScreeningOptions],
+    ) -> Rows:
+        """The table of many structures, waiting until it is complete. Raises JobFailed, JobCancelled.
+
+        Structures are as in `predict`; or name a data set, or a `location` that the service may read.
+        """
+        job = self.submit_screening(
+            structures, model, dataset=dataset, location=location, **options
+        )
+        return self.resume_screening(job, progress)
+
+    def submit_screening(
+        self,
+        structures: Any = None,
+        model: str | Sequence[str] = (),
+        *,
+        dataset: str | None = None,
+        location: str | None = None,
+        **options: Unpack[ScreeningOptions],
+    ) -> str:
+        """Start a screening and return its job's id at once; `screened` reads its table while it fills."""
+        named = [model] if isinstance(model, str) else list(model)
+        return self._screenings.submit(
+            structures, named, dataset=dataset, location=location, options=options
+        )
+
+    def resume_screening(self, job: str, progress: OnProgress | None = None) -> Rows:
+        """The table of a screening, waiting until it is complete. Raises JobFailed, JobCancelled."""
+        self._screenings.follow(job, progress)
+        return self.screened(job)
+
+    def screened(self, job: str, **question: Unpack[Question]) -> Rows:
+        """The rows of a screening's table, those that are there now.
+
+        `where` filters (`"band-gap > 1 and in_domain"`), `sort` orders (`"-band-gap,name"`), `top` bounds all of
+        them, `columns` chooses. Iterate over them, or `.to_pandas()`, or `.save("table.parquet")`.
+        """
+        return Rows(self._follower, job, question)
+
+    def screening(self, job: str) -> ScreeningView:
+        """What a screening was asked, and where it stands."""
+        return self._screenings.view(job)
+
+    def screening_columns(self, job: str) -> list[ColumnView]:
+        """The columns of a screening's table."""
+        return self._screenings.columns(job)
+
+    def screening_errors(self, job: str) -> Iterator[FailedItem]:
+        """The structures of a screening that failed, and why."""
+        return self._screenings.failed(job)
 
     # Jobs
 

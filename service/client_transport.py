@@ -97,9 +97,11 @@ class Transport:
         return body_of(self.send(method, path, **parts))
 
     @contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
+    def stream(
+        self, path: str, headers: Mapping[str, str], answer_s: float = 60.0
+    ) -> Iterator[httpx2.Response]:
         """An answer that is read while it comes."""
-        timeout = httpx2.Timeout(60.0, connect=5.0)
+        timeout = httpx2.Timeout(answer_s, connect=5.0)
         with self.http.stream("GET", path, headers=headers, timeout=timeout) as response:
             if response.is_error:
                 response.read()

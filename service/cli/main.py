@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import datasets, doctor, jobs, keys, models, predict, train, up
+from service.cli import datasets, doctor, jobs, keys, models, predict, screen, train, up
 
 app = typer.Typer(
     name="matprop",
@@ -19,11 +19,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("screen")(screen.screen)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("up")(up.up)
 app.command("doctor")(doctor.doctor)
 app.command("limits")(models.limits)
+app.add_typer(screen.app, name="screenings")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
