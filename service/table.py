@@ -73,7 +73,7 @@ class Tables:
 
     def shards(self, job: str) -> list[str]:
         """The parts of a table that are there now, in the order of their rows."""
-        folder = self.files.shards(job)
+        folder = self.files.fetch_all(self.files.shards(job))
         try:
             names = sorted(one.name for one in folder.iterdir() if SHARD.fullmatch(one.name))
         except FileNotFoundError:

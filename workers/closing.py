@@ -28,7 +28,7 @@ class Closer:
         lost = hold.jobs.lost(claim.id)
         for number, chunk in sorted(lost.items()):
             hold.grip.touch()
-            if not self.files.shard(claim.id, number).exists():
+            if not self.files.is_there(self.files.shard(claim.id, number)):
                 self._write_lost(hold, ChunkOrder.model_validate(chunk["order"]), chunk["error"])
         counts, missing = self._counts(hold)
         for left in self.files.shards(claim.id).glob(".*"):  # of workers that were killed

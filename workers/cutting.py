@@ -201,15 +201,16 @@ class Cutter:
 
     def _of_chunk(self, old: Job, number: int) -> Iterator[Piece]:
         shard, wanted = self.files.shard(old.id, number), None
-        if shard.exists():
+        if self.files.is_there(shard):
             about = look(shard)
             if not about.failed:
                 return
             pack, wanted = self.files.chunk(old.id, number, about.mark), set(failed_rows(shard))
         else:  # of several, the last one is that of the cutter who got on
-            packs = self.files.chunk(old.id, number, "").parent.glob(f"{number:08d}.*.pack")
-            pack = max(packs, key=lambda path: path.stat().st_mtime)
-        for entry in read_pack(pack):
+            folder = self.files.chunk(old.id, number, "").parent
+            packs = self.files.store.list(f"{self.files.key(folder)}/{number:08d}.")
+            pack = self.files.root / max(packs, key=lambda entry: entry.changed).key
+        for entry in read_pack(self.files.fetch(pack)):
             if wanted is None or entry.index in wanted:
                 yield entry.name, entry.format, entry.data, entry.error
 

@@ -78,7 +78,9 @@ class Files:
         if self.shared:
             for entry in self.store.list(f"{self.key(folder)}/"):
                 with suppress(FileNotFoundError):  # removed just now
-                    self.store.fetch(entry.key)
+                    if self.store.fetch(entry.key).stat().st_size != entry.size:
+                        (self.root / entry.key).unlink(missing_ok=True)  # made anew meanwhile
+                        self.store.fetch(entry.key)
         return folder
 
     def is_there(self, path: Path) -> bool:

@@ -11,6 +11,7 @@ from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
 from workers.assembly import Line
 from workers.contract import ChunkOrder, PredictOrder
+from workers.files import Files
 from workers.jobs import Claim, Status
 from workers.lanes import OwnerSide
 from workers.owning import Hold, Outcome, Stopped
@@ -69,7 +70,9 @@ class Screener:
         parent = str(claim.parent)
         shard = self.files.shard(parent, order.number)
         pack = self.files.chunk(parent, order.number, order.mark)
-        if (made := _made(shard, order)) is not None:  # by an attempt that was lost at its very end
+        if (
+            made := _made(self.files, shard, order)
+        ) is not None:  # by an attempt that was lost at its very end
             return Outcome(Status.SUCCEEDED, counts=(made.rows, made.failed, made.rows))
         cards = [self.predictor.catalogue.get(model)[0] for model in order.models]
         lanes = OwnerSide(self.predictor.answers.redis, f"{BULK}{claim.id}.{_tail(claim)}")
@@ -112,8 +115,8 @@ class Screener:
             self.files.forget(pack)
 
 
-def _made(shard: Path, order: ChunkOrder) -> About | None:
-    if not shard.exists():
+def _made(files: Files, shard: Path, order: ChunkOrder) -> About | None:
+    if not files.is_there(shard):
         return None
     found = look(shard)
     return found if (found.first, found.mark) == (order.first, order.mark) else None
