@@ -35,6 +35,7 @@ LIGHT = {
     "workers.store",
     "workers.versions",
     "workers.supervisor",
+    "workers.tracing",
     "models.card",
     "models.catalogue",
     "models.errors",
