@@ -56,7 +56,7 @@ def create(settings: ServiceSettings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Our own request ids, log and metrics do this; an environment variable must not send data out.
+        # Our own request ids, log, metrics and spans do this; what is sent out holds no names and no contents.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         dependencies=[Depends(known_query)],
         generate_unique_id_function=lambda route: route.name,

@@ -20,6 +20,7 @@ from service.settings import ServiceSettings
 from service.table import Tables
 from service.upload import Uploads
 from service.watch import Watch
+from workers import tracing
 from workers.broker import connect_async, let_go, make_celery
 from workers.files import Files
 from workers.jobs import AsyncJobs, JobLimits, new_id
@@ -88,6 +89,7 @@ def build(settings: ServiceSettings, metrics: HttpMetrics, traffic: Traffic) -> 
 @asynccontextmanager
 async def at_work(house: House) -> AsyncIterator[None]:
     """Runs what a service does besides answering: collecting answers, looking at the queue."""
+    tracing.set_up("service")
     house.uploads.sweep()
     tasks = [asyncio.create_task(house.answers.run()), asyncio.create_task(house.watch.run())]
     if isinstance(house.catalogue, Versions):
@@ -99,6 +101,7 @@ async def at_work(house: House) -> AsyncIterator[None]:
         await ended(tasks)
         house.tables.close()
         await let_go(house.redis)
+        await asyncio.to_thread(tracing.stop)
 
 
 async def mirrored(catalogue: Versions) -> None:

@@ -14,7 +14,7 @@ from service.keys import Keys
 from service.metrics import HttpMetrics
 from service.problems import Problem, brief
 from service.settings import ServiceSettings
-from workers import logs
+from workers import logs, tracing
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,6 +40,7 @@ class Meeting:
     owner: str = "-"
     headers: dict[str, str] = field(default_factory=dict)
     job: str | None = None
+    span: tracing.Span | None = None
 
 
 class Identify:
@@ -61,8 +62,10 @@ class Identify:
             ids.traceparent(headers.get("traceparent")),
             time.perf_counter(),
         )
-        with logs.about(request_id=meeting.request_id, traceparent=meeting.traceparent):
-            await self._meet(meeting, scope, receive, send)
+        with tracing.span(brief(scope["method"], 12), meeting.traceparent, "server") as span:
+            meeting.span, meeting.traceparent = span, span.traceparent
+            with logs.about(request_id=meeting.request_id, traceparent=meeting.traceparent):
+                await self._meet(meeting, scope, receive, send)
 
     async def _meet(self, meeting: Meeting, scope: Scope, receive: Receive, send: Send) -> None:
         head = scope["method"] == "HEAD"
@@ -102,6 +105,16 @@ class Identify:
         seconds = time.perf_counter() - meeting.began
         method = "HEAD" if head else scope["method"]
         self.metrics.seen(method, scope.get("route"), status, seconds)
+        if meeting.span is not None:
+            route = getattr(scope.get("route"), "path", "unknown")
+            meeting.span.tell(
+                name=f"{brief(method, 12)} {route}",
+                failed=status >= 500,
+                http_route=route,
+                http_status=status,
+                request=meeting.request_id,
+                job=meeting.job,
+            )
         told = {"status": status, "seconds": round(seconds, 6), "owner": meeting.owner}
         log.info(
             "%s %s %d %.1f ms owner=%s%s",

@@ -11,7 +11,7 @@ import celery.apps.worker as celery_worker
 from billiard import pool as billiard_pool
 from celery import signals
 
-from workers import logs
+from workers import logs, tracing
 from workers.broker import connect, make_celery
 from workers.children import CHILDREN, Child
 from workers.contract import Queue
@@ -82,12 +82,14 @@ def _child_begins(**_: Any) -> None:
     billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 2
     Process.child = CHILDREN[Process.queue](settings, Process.stopping)
     logs.always(worker=Process.child.worker)
+    tracing.set_up(str(Process.queue))
     Process.child.start()
 
 
 def _child_ends(**_: Any) -> None:
     if Process.child is not None:
         Process.child.stop()
+    tracing.stop()
 
 
 def _told_to_stop(**_: Any) -> None:

@@ -1,6 +1,7 @@
 """Waiting entries of one model become batches, and a batch's answers become replies again."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -9,6 +10,7 @@ from typing import Protocol
 from models.errors import MatpropError, ModelError
 from models.samples import Sample, unpack
 from models.trust.trust import Trust
+from workers import tracing
 from workers.exchange import Found, Work, pack_found, unpack_work
 from workers.lanes import Taken
 from workers.owning import internal
@@ -74,7 +76,11 @@ def replies(
         members = list(group)
         graphs = [graph for _, work in members for graph in work.graphs]
         sized(len(graphs))
+        began = time.perf_counter()
         found = iter(answers(network, replace(members[0][1], graphs=graphs), batch_edges))
+        if tracing.on():
+            owners = dict.fromkeys(work.trace for _, work in members if work.trace)
+            tracing.record("infer", time.perf_counter() - began, owners, graphs=len(graphs))
         for one, work in members:
             rows = [next(found) for _ in work.graphs]
             answered.append((one, pack_found(rows, former=work.former)))

@@ -24,6 +24,7 @@ class Work:
     features: bool = False
     sites: bool = False
     neighbours: bool = False
+    trace: str | None = None  # the owner's span, while spans are sent
     former: bool = False  # asked by an owner of the version before, who reads values only
 
 
@@ -44,15 +45,23 @@ class Found:
 def pack_work(work: Work) -> bytes:
     """An entry's content. A number stands where the version before had a truth, which it reads as one."""
     asks = FEATURES * work.features + NEIGHBOURS * work.neighbours
-    packed: bytes = msgpack.packb([asks, work.sites, list(work.graphs)])
+    trace = [work.trace] if work.trace else []  # workers of the version before know no fourth part
+    packed: bytes = msgpack.packb([asks, work.sites, list(work.graphs), *trace])
     return packed
 
 
 def unpack_work(content: bytes) -> Work:
     """The work that was packed."""
-    asks, sites, graphs = msgpack.unpackb(content)
+    asks, sites, graphs, *trace = msgpack.unpackb(content)
     former = isinstance(asks, bool)
-    return Work(graphs, bool(asks & FEATURES), sites, bool(asks & NEIGHBOURS), former)
+    return Work(
+        graphs,
+        bool(asks & FEATURES),
+        sites,
+        bool(asks & NEIGHBOURS),
+        trace[0] if trace else None,
+        former,
+    )
 
 
 def pack_found(found: Sequence[Found], *, former: bool = False) -> bytes:

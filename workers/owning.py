@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.errors import MatpropError, ModelError
-from workers import logs
+from workers import logs, tracing
 from workers.jobs import Beat, BrokerAway, Claim, Jobs, Status
 from workers.metrics import Tally
 from workers.pulse import Grip, Pulse
@@ -62,11 +62,27 @@ class Holder:
         if claim is None:
             return False
         self._begun(claim)
-        with logs.about(**_named(claim)), self.pulse.holding(claim) as grip:
+        with (
+            logs.about(**_named(claim)),
+            tracing.span(
+                f"job {claim.kind}",
+                claim.traceparent,
+                "consumer",
+                job=claim.id,
+                attempt=claim.attempt,
+                waited_s=(claim.started_at or claim.created_at) - claim.created_at,
+            ) as span,
+            self.pulse.holding(claim) as grip,
+        ):
             outcome = self._outcome(Hold(self, grip), work)
             if outcome is None:
                 return False
             ended = self.jobs.finish(claim, outcome.status, outcome.error, outcome.counts)
+            span.tell(
+                status=str(outcome.status),
+                failed=outcome.status is Status.FAILED,
+                structures=outcome.counts and outcome.counts[0],
+            )
             self.tally.spent(f"run_seconds:{claim.kind}", time.perf_counter() - began)
             log.info("%s: %s", claim.kind, outcome.status if ended else "lost to another worker")
             if ended and outcome.afterwards is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from models.errors import ParserLimit
 from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
+from workers import tracing
 from workers.metrics import Tally
 from workers.parser_wire import Channel, Closed
 from workers.parser_zygote import Zygote
@@ -21,6 +22,7 @@ from workers.settings import WorkerSettings
 
 WINDOW = 32  # sources sent ahead of the answers
 WINDOW_BYTES = 1_000_000
+TRACED = 8  # structures of one read that have spans of their own
 LOSSES = 5  # structures of one source that may each cost a child
 
 
@@ -90,6 +92,7 @@ class Parser:
         self._pid = 0
         self._pending: deque[_Pending] = deque()
         self._order: list[Any] = []
+        self._traced = 0  # structures of this read
         Zygote.here()  # it takes a second to be ready; better now than at the first request
 
     @property
@@ -111,6 +114,7 @@ class Parser:
         Raises: OSError when no process can be started any more; never for what a source holds.
         """
         settings = [graph.as_json() for graph in graphs]
+        self._traced = 0
         self._order = ["order", asdict(options), settings, fractional, adsorbate]
         if self._channel is None:
             self._renew()
@@ -198,6 +202,9 @@ class Parser:
             parsed = _parsed(pending.source.index, values)
             for stage, seconds in zip(("parse", "featurise"), parsed.spent, strict=False):
                 self.tally.spent(f"stage_seconds:{stage}", seconds)
+            if tracing.on() and self._traced < TRACED:
+                self._traced += 1
+                _record(*parsed.spent)
             yield parsed
         else:
             self._pending.popleft()
@@ -245,6 +252,12 @@ class Parser:
             pending.member += 1
         pending.begun, pending.again, pending.name = False, False, None
         return False
+
+
+def _record(parse_s: float = 0.0, featurise_s: float = 0.0) -> None:
+    """A structure's stages as spans, the last of which ended just now."""
+    tracing.record("parse", parse_s, ended_s_ago=featurise_s)
+    tracing.record("featurise", featurise_s)
 
 
 def _parsed(source: int, values: list[Any]) -> Parsed:

@@ -16,10 +16,10 @@ from models.families.kinds import KINDS
 from models.samples import cost_of
 from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
-from workers import assembly
+from workers import assembly, tracing
 from workers.answers import Answers, said_of
 from workers.assembly import Line
-from workers.chunks import Ask, Chunk
+from workers.chunks import CHUNK, Ask, Chunk
 from workers.contract import PredictOrder
 from workers.exchange import Found, Work, pack_work, unpack_found
 from workers.files import Files
@@ -146,6 +146,7 @@ class Run:
         *,
         sink: Sink,
         first: int = 0,
+        together: int = CHUNK,
     ) -> None:
         self.predictor = predictor
         self.hold = hold
@@ -154,6 +155,7 @@ class Run:
         self.lanes = lanes
         self.sink = sink
         self.first = first  # index of the first record
+        self.together = together  # graphs of one entry at most
         self.graphs: list[InputSettings] = list(
             {card.input.key(): card.input for card in cards}.values()
         )
@@ -185,7 +187,7 @@ class Run:
         for parsed in self._parsed(upload):
             self._begin(parsed)
             for chunk in self.chunks:
-                if chunk.full:
+                if chunk.is_full(self.together):
                     self._send(chunk)
             self._get_on()
         for chunk in self.chunks:
@@ -305,7 +307,8 @@ class Run:
     def _content(self, chunk: Chunk) -> bytes:
         graphs = [asks[0].graph for asks in chunk.groups.values()]
         order = self.order
-        return pack_work(Work(graphs, order.features, order.sites, order.neighbours))
+        trace = tracing.current()
+        return pack_work(Work(graphs, order.features, order.sites, order.neighbours, trace))
 
     def _push(self, chunk: Chunk, *, alone: bool = False) -> None:
         seq = self.lanes.push(
@@ -320,7 +323,10 @@ class Run:
     def _collect(self, block_s: float) -> None:
         began = time.perf_counter()
         replies = self.lanes.collect(block_s)
-        self.wait_s += time.perf_counter() - began
+        took = time.perf_counter() - began
+        self.wait_s += took
+        if block_s:
+            tracing.record("wait", took, replies=len(replies))
         for reply in replies:
             self._receive(self.under_way.pop(reply.seq), reply)
         if block_s and not replies:

@@ -172,7 +172,13 @@ class Stage:
     stopping: Stopping
     tally: Tally
 
-    def submit(self, *files: tuple[str, str] | dict, direct: bool = True, **order) -> str:
+    def submit(
+        self,
+        *files: tuple[str, str] | dict,
+        direct: bool = True,
+        traceparent: str | None = None,
+        **order,
+    ) -> str:
         job = new_id("job")
         path = self.files.upload(job)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +193,14 @@ class Stage:
                 pack.end()
             pack.close()
         body = PredictOrder(**{"models": ("m@1",), **order}).model_dump_json()
-        new = NewJob(id=job, kind=Task.PREDICT, order=body, direct=direct, total=len(files))
+        new = NewJob(
+            id=job,
+            kind=Task.PREDICT,
+            order=body,
+            direct=direct,
+            total=len(files),
+            traceparent=traceparent,
+        )
         assert self.jobs.submit(new)
         return job
 
