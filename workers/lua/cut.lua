@@ -23,7 +23,7 @@ if part == tonumber(redis.call('HGET', above, 'cut') or 0) then
   if items > tonumber(redis.call('HGET', above, 'total') or 0) then redis.call('HSET', above, 'total', items) end
   redis.call('SADD', 'mp:children:' .. parent, id)
   redis.call('ZADD', 'mp:due:bulk', ms(t + tonumber(ARGV[6])), id)
-  count('jobs_accepted:chunk')
+  count('jobs_submitted:chunk')
   wake(id, t)
 end
 local ended, took_bytes, took_ms = unpack(redis.call('HMGET', above, 'ended', 'took_bytes', 'took_ms'))
