@@ -51,7 +51,7 @@ def free_port() -> int:
 def salts(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("data") / "salts.zip"
     file.write_bytes(labelled.crystals())
-    return client.add_dataset(file, family="crystal").id
+    return client.add_dataset(file).id
 
 
 def ordered(client: Client, dataset: str, name: str, epochs: int) -> str:

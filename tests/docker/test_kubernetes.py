@@ -1,6 +1,8 @@
 """The manifests for Kubernetes: right by its schemas, and by what they say of our settings."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,19 @@ def test_what_scales_is_valid_by_kedas_schema() -> None:
     for one in SCALED:
         read = ScaledObject.model_validate(one)
         assert read.model_dump(by_alias=True, exclude_unset=True, mode="json") == one
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_kubectl_reads_a_folder_as_these_tests_do(folder: str) -> None:
+    command = ["kubectl", "kustomize", str(FOLDER / folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = {named(one): one for one in yaml.safe_load_all(done.stdout)}
+    assert found == {named(one): one for one in OBJECTS[folder]}
+
+
+def named(one: dict[str, Any]) -> tuple[str, str]:
+    return one["kind"], one["metadata"]["name"]
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)
