@@ -33,10 +33,9 @@ class Chunk:
             self.edges += cost_of(ask.graph)
         self.groups[ask.digest].append(ask)
 
-    @property
-    def full(self) -> bool:
+    def is_full(self, most: int = CHUNK) -> bool:
         """Whether it should go."""
-        return len(self.groups) >= CHUNK or self.edges >= CHUNK_EDGES
+        return len(self.groups) >= most or self.edges >= CHUNK_EDGES
 
     @property
     def lives(self) -> int:

@@ -36,9 +36,9 @@ AHEAD, LEFT = (
     48,
 )  # chunks that may be under way, and how many of them are left when cutting goes on
 AIM_S = 2.0  # what a chunk should take
-FIRST_ROWS, MOST_ROWS = 16, 1_024
+FIRST_ROWS, FEW_ROWS, MOST_ROWS = 16, 256, 1_024
 MOST_BYTES = 16_000_000
-PATIENCE_S = 1.0  # a chunk goes when its first structure has waited so long
+PATIENCE_S = 2.0  # a chunk goes when its first structure has waited so long
 PAUSE_S = 1.0
 PIPE_BYTES = 1 << 20
 
@@ -67,11 +67,9 @@ class Growing:
         if not self.pieces:
             return False
         rows, size = goal
-        return (
-            len(self.pieces) >= rows
-            or self.size >= size
-            or time.monotonic() - self.since >= PATIENCE_S
-        )
+        # Each chunk costs something of its own: few structures go only if they are very dear.
+        dear = self.size >= (size if len(self.pieces) >= FEW_ROWS else 3 * size)
+        return dear or len(self.pieces) >= rows or time.monotonic() - self.since >= PATIENCE_S
 
 
 class Cutter:

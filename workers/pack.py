@@ -7,10 +7,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from models.errors import InputError, MatpropError
-from workers.store import Filling
+
+if TYPE_CHECKING:  # a process that reads a pack needs no store
+    from workers.store import Filling
 
 TAIL = struct.Struct("<Q8s")  # length of the list, magic
 MAGIC = b"mppack01"
@@ -31,7 +33,7 @@ class PackEntry:
 class PackWriter:
     """Fills a pack while the files arrive; at most one is open at a time."""
 
-    def __init__(self, file: BinaryIO | Filling) -> None:
+    def __init__(self, file: "BinaryIO | Filling") -> None:
         self._file = file
         self._rows: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None

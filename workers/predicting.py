@@ -19,7 +19,7 @@ from models.structures.parse import ReadOptions
 from workers import assembly, tracing
 from workers.answers import Answers, said_of
 from workers.assembly import Line
-from workers.chunks import Ask, Chunk
+from workers.chunks import CHUNK, Ask, Chunk
 from workers.contract import PredictOrder
 from workers.exchange import Found, Work, pack_work, unpack_found
 from workers.files import Files
@@ -146,6 +146,7 @@ class Run:
         *,
         sink: Sink,
         first: int = 0,
+        together: int = CHUNK,
     ) -> None:
         self.predictor = predictor
         self.hold = hold
@@ -154,6 +155,7 @@ class Run:
         self.lanes = lanes
         self.sink = sink
         self.first = first  # index of the first record
+        self.together = together  # graphs of one entry at most
         self.graphs: list[InputSettings] = list(
             {card.input.key(): card.input for card in cards}.values()
         )
@@ -185,7 +187,7 @@ class Run:
         for parsed in self._parsed(upload):
             self._begin(parsed)
             for chunk in self.chunks:
-                if chunk.full:
+                if chunk.is_full(self.together):
                     self._send(chunk)
             self._get_on()
         for chunk in self.chunks:

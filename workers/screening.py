@@ -22,6 +22,8 @@ from workers.shards import About, Sheet, about_shard, look
 
 BULK = "bulk."  # how the names of those begin whose entries let others pass
 
+TOGETHER = 128  # graphs of an entry: fewer round trips, and nobody waits for them
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -78,7 +80,14 @@ class Screener:
         lanes = OwnerSide(self.predictor.answers.redis, f"{BULK}{claim.id}.{_tail(claim)}")
         sheet = Sheet(cards)
         run = Run(
-            self.predictor, hold, _asked(order), cards, lanes, sink=Rows(sheet), first=order.first
+            self.predictor,
+            hold,
+            _asked(order),
+            cards,
+            lanes,
+            sink=Rows(sheet),
+            first=order.first,
+            together=TOGETHER,
         )
         try:
             run.through(self._entries(pack))

@@ -3,6 +3,7 @@
 local worker, model, budget = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local lane, t = 'mp:lane:' .. model, now()
 local taken, edges = {}, 0
+local BULK_EDGES = 20000
 while #taken < 2 * tonumber(ARGV[4]) do
   local item = redis.call('LINDEX', lane, 0)
   if not item then break end
@@ -10,6 +11,7 @@ while #taken < 2 * tonumber(ARGV[4]) do
   if #taken > 0 and (losses ~= '0' or edges + tonumber(size) > budget) then break end
   -- What somebody waits for does not wait for bulk to be computed with it.
   if #taken > 0 and is_bulk(item) and not is_bulk(taken[1]) then break end
+  if is_bulk(item) then budget = math.min(budget, BULK_EDGES) end  -- who comes next waits for this batch
   redis.call('LPOP', lane)
   local content = redis.call('GET', 'mp:entry:' .. ref)
   if content then  -- otherwise nobody waits for it any more
