@@ -81,7 +81,7 @@ FIGURES: tuple[Figure, ...] = (
     _counter("parsers_lost", "Healthy", "Children that read files and were lost: crashed, or stopped at the time limit.", why=("crash", "timeout")),
     _gauge("queue_length", "Busy", "What waits for a worker of the queue: jobs; for `infer`, entries of the lanes (up to some dozen graphs each).", "queue"),
     _gauge("queue_oldest_seconds", "Busy", "How long the oldest of these has waited; 0 with none.", "queue"),
-    _gauge("jobs_queued", "Busy", "Jobs that wait, of all kinds."),
+    _gauge("jobs_queued", "Busy", "Waiting jobs that `MATPROP_MAX_QUEUED_JOBS` bounds: without the chunks of screenings."),
     _gauge("jobs_running", "Busy", "Jobs in the hands of workers.", "kind"),
     _counter("jobs_submitted", "Busy", "Jobs taken in.", kind=KINDS),
     _counter("jobs_ended", "Busy", "Jobs ended.", kind=KINDS, status=ENDS),
