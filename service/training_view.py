@@ -40,6 +40,8 @@ async def training_view(
     """A training as `TrainingView` has it; `brief` as in a list."""
     found = await result_of(house, job)
     made = found.get("model")
+    if made:
+        await house.sees(made)
     figures = {
         key: value
         for key, value in found.items()

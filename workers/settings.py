@@ -50,6 +50,12 @@ class WorkerSettings(BaseSettings):
         le=120,
         description="How long a job waits for an object store that is away before it fails.",
     )
+    store_snapshot_s: float = Field(
+        10.0,
+        ge=0.5,
+        le=3_600,
+        description="Pause between two snapshots that a training sends to an object store; what is learned after the last one is lost with its machine.",
+    )
     store_cache_bytes: int = Field(
         10_000_000_000,
         ge=1_000_000,

@@ -21,7 +21,7 @@ from workers.files import Files
 from workers.following import ORDER, REPORTS, RESULT
 from workers.sampling import SEARCH, TRIED
 
-PAUSE_S = 10.0  # between two snapshots; what is lost meanwhile is computed again
+CHECKPOINT = "checkpoint"  # nothing is worth a snapshot before there is one
 SHARE = 0.1  # of the time at most goes into them
 SMALL = (RESULT, TRIED, SEARCH)
 ATTEMPT = "attempt"  # the last one that has worked in the folder on this machine
@@ -38,13 +38,19 @@ class Keeper:
     files: Files
     folder: Path
     attempt: int
+    pause_s: float
     uses: tuple[Path, ...] = ()  # folders of copies that must stay here
     due: float = 0.0
     stamp: tuple[tuple[str, int], ...] = field(default=())
 
     def __call__(self) -> None:
-        """A snapshot when one is due and something has changed; a store that is away stops no training."""
-        if not self.files.shared or time.monotonic() < self.due:
+        """A snapshot when one is due."""
+        if time.monotonic() >= self.due:
+            self.now()
+
+    def now(self) -> None:
+        """A snapshot if anything has changed; a store that is away stops no training."""
+        if not (self.files.shared and (self.folder / CHECKPOINT).exists()):
             return
         began = time.monotonic()
         try:
@@ -53,7 +59,7 @@ class Keeper:
             log.warning("%s The training goes on without a snapshot.", error.detail)
         except FileNotFoundError:
             pass  # the program has moved something just now
-        self.due = time.monotonic() + max(PAUSE_S, (time.monotonic() - began) / SHARE)
+        self.due = time.monotonic() + max(self.pause_s, (time.monotonic() - began) / SHARE)
 
     def end(self) -> None:
         """All that the program has left. Raises: StoreAway, StoreFull."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import UnknownDataset
+from models.errors import MatpropError, UnknownDataset
 from workers import snapshots
 from workers.contract import TrainOrder
 from workers.files import Files
 from workers.following import RESULT, Place, Program, alone, give_order, result_of
 from workers.jobs import Claim, Job, Status
-from workers.owning import Counts, Hold, Outcome
+from workers.owning import Counts, Hold, Outcome, Stopped
 from workers.registering import answers_of, check_fits, registered_as
 from workers.sampling import tried, with_settings
 from workers.shelf import MANIFEST
@@ -29,6 +29,7 @@ class Machine:
 
     device: str = "cpu"
     threads: int = 1
+    snapshot_s: float = 10.0
 
 
 class Trainer:
@@ -50,13 +51,14 @@ class Trainer:
             order = with_settings(folder, order)
             snapshots.tell(self.files, folder)
             give_order(folder, self._told(order))
-            keeper = Keeper(
-                self.files,
-                folder,
-                hold.claim.attempt,
-                (self.files.dataset(order.dataset),),
-            )
-            self.program.run(hold, folder, place_of(order), keeper)
+            uses = (self.files.dataset(order.dataset),)
+            pause_s = self.machine.snapshot_s
+            keeper = Keeper(self.files, folder, hold.claim.attempt, pause_s, uses)
+            try:
+                self.program.run(hold, folder, place_of(order), keeper)
+            except (Stopped, MatpropError):  # whoever goes on may be on another machine
+                keeper.now()
+                raise
             if hold.claim.parent is not None or (result_of(folder) or {}).get("stopped"):
                 keeper.end()
         result = result_of(folder)

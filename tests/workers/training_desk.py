@@ -19,8 +19,10 @@ from workers.metrics import Tally
 from workers.owning import Holder
 from workers.pulse import Pulse
 from workers.stopping import Stopping
+from workers.store import Store
 from workers.training import Machine, Trainer
 from workers.tuning import Tuner
+from workers.versions import catalogue_of
 
 SET = "set_" + "0" * 26
 VALUE_OF_8 = 0  # what the chain of the played program comes to after eight epochs
@@ -46,16 +48,16 @@ def train_order(**parts: Any) -> TrainOrder:
 class Desk:
     """One worker's train process, without Celery."""
 
-    def __init__(self, jobs: Jobs, state: Path) -> None:
+    def __init__(self, jobs: Jobs, state: Path, store: Store | None = None) -> None:
         self.jobs = jobs
-        self.files = Files(state)
+        self.files = Files(state, store)
         bounds = Bounds(
             memory_bytes=10**9, wall_s=15, cpu_s=None, file_bytes=None, mapped=False, niceness=1
         )
         program = Program("tests.workers.played_training", bounds, 20.0)
         judge = Program("tests.workers.played_judge", bounds, 20.0)
         self.runs = {
-            Task.TRAIN: Trainer(self.files, program, Machine()),
+            Task.TRAIN: Trainer(self.files, program, Machine(snapshot_s=0.0)),
             Task.TUNE: Tuner(self.files),
             Task.EVALUATE: Evaluator(self.files, judge, Machine()),
         }
@@ -63,9 +65,8 @@ class Desk:
         tally = Tally()
         self.pulse = Pulse(jobs, Queue.TRAIN, "t.1", tally)
         self.holder = Holder(jobs, self.pulse, self.stopping, 0.0, tally)
-        dataset = self.files.dataset(SET)
-        dataset.mkdir(parents=True, exist_ok=True)
-        (dataset / "manifest.json").write_text("{}")
+        with self.files.written(self.files.dataset(SET) / "manifest.json", "1") as file:
+            file.write(b"{}")
 
     def submit(self, order: Any = None, kind: Task = Task.TRAIN, **parts: Any) -> str:
         order = order or train_order(**parts)
@@ -101,7 +102,7 @@ class Desk:
         return new
 
     def result(self, job: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.files.result(job).read_text())
+        found: dict[str, Any] = json.loads(self.files.fetch(self.files.result(job)).read_text())
         return found
 
     def events(self, job: str, kind: str) -> list[dict[str, Any]]:
@@ -111,7 +112,8 @@ class Desk:
         return [metric["epoch"] for metric in self.events(job, "metric")]
 
     def versions(self) -> list[str]:
-        return sorted(path.name for path in (self.files.models() / "mine").glob("*"))
+        cards = catalogue_of(self.files, fresh=True).list()
+        return sorted(str(card.version) for card in cards if card.name == "mine")
 
     def in_background(self, job: str) -> threading.Thread:
         thread = threading.Thread(target=self.run, args=(job,))
