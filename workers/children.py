@@ -237,7 +237,9 @@ class TrainChild(Base):
         from workers.following import Program
         from workers.tuning import Tuner
 
-        machine = training.Machine(self.settings.device, self.settings.train_threads)
+        machine = training.Machine(
+            self.settings.device, self.settings.train_threads, self.settings.store_snapshot_s
+        )
         program, judge = (
             Program.of(self.settings, module) for module in (self.program, self.judge)
         )
