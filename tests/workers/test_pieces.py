@@ -1,0 +1,145 @@
+"""Sources taken apart into single structures, by the program and by its parts."""
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import msgpack
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from models.errors import BadArchive, EmptyInput
+from workers.pack import PackWriter
+from workers.pieces import of_file, of_pack, of_place, tell
+
+CIF = "data_{0}\n_cell_length_a 4\nloop_\n_atom_site_label\n_atom_site_fract_x\nNa 0\n"
+FRAME = '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3\nNa 0 0 0\n'
+ROW = {"lattice": [[4, 0, 0], [0, 4, 0], [0, 0, 4]], "numbers": [11], "frac_coords": [[0, 0, 0]]}
+
+
+def names(data: bytes, name: str, forced: str | None = None) -> list[str]:
+    return [piece.name for piece in of_file(io.BytesIO(data), name, forced)]
+
+
+def zipped(**texts: str) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in texts.items():
+            archive.writestr(name, text)
+    return held.getvalue()
+
+
+def tarred(**texts: str) -> bytes:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w") as archive:
+        for name, text in texts.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return held.getvalue()
+
+
+FILES = {"d/e/a.cif": CIF.format("a"), "README": "hello", "b.cif": CIF.format("b")}
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (zipped(**FILES), "all.zip"),
+        (tarred(**FILES), "all.tar"),
+        (gzip.compress(tarred(**FILES)), "all.tar.gz"),
+        (zstandard.compress(tarred(**FILES)), "all.tar.zst"),
+    ],
+)
+def test_an_archive_gives_its_structures_by_their_paths(data, name):
+    assert names(data, name) == [f"{name}/d/e/a.cif", f"{name}/b.cif"]
+
+
+def test_blocks_of_a_cif_are_structures_and_blocks_without_sites_are_none():
+    text = "data_global\n_title x\n" + CIF.format("a") + CIF.format("b") + CIF.format("a")
+    assert names(text.encode(), "x.cif") == ["x.cif#a", "x.cif#b", "x.cif#a-2"]
+
+
+def test_what_stands_in_a_text_field_begins_no_block():
+    text = CIF.format("a") + "_text\n;\ndata_b\n_atom_site_no\n;\n"
+    assert names(text.encode(), "x.cif") == ["x.cif"]
+
+
+def test_frames_and_lines_are_one_structure_each():
+    assert names((FRAME * 3).encode(), "x.extxyz") == ["x.extxyz#1", "x.extxyz#2", "x.extxyz#3"]
+    rows = [json.dumps(ROW), json.dumps(ROW | {"material_id": "mp-1"}), "{broken"]
+    found = list(of_file(io.BytesIO("\n".join(rows).encode()), "x.jsonl", None))
+    assert [piece.name for piece in found] == ["x.jsonl#1", "mp-1", "x.jsonl#3"]
+    assert found[2].error["code"] == "unreadable_structure"
+
+
+def test_rows_of_a_parquet_file_are_structures():
+    held = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([ROW, ROW]), held)
+    assert names(held.getvalue(), "x.parquet") == ["x.parquet#1", "x.parquet#2"]
+
+
+def test_a_bad_member_is_one_bad_piece():
+    data = zipped(**{"a.cif": CIF.format("a"), "b.cif": "\0\1\2" * 99, "c.zip": "PK\x03\x04"})
+    found = list(of_file(io.BytesIO(data), "all.zip", None))
+    assert [piece.error and piece.error["code"] for piece in found] == [
+        None, "unknown_format", "unknown_format",
+    ]  # fmt: skip
+
+
+def test_an_archive_that_grows_absurdly_is_refused():
+    data = zipped(**{"a.cif": "data_x\n" + " " * 50_000_000})
+    with pytest.raises(BadArchive):
+        names(data, "bomb.zip")
+
+
+def test_files_of_a_pack_keep_their_order_and_a_refused_one_its_place(tmp_path):
+    path = tmp_path / "pack"
+    with path.open("wb") as file:
+        pack = PackWriter(file)
+        for name, data in (("a.cif", CIF.format("a").encode()), ("z.zip", zipped(**FILES))):
+            pack.begin(name)
+            pack.write(data)
+            pack.end()
+        pack.begin("large.cif")
+        pack.drop({"code": "too_large", "detail": "x"})
+        pack.close()
+    assert [piece.name for piece in of_pack(path, None)] == [
+        "a.cif", "z.zip/d/e/a.cif", "z.zip/b.cif", "large.cif",
+    ]  # fmt: skip
+
+
+def test_a_folder_is_read_in_order_and_links_are_not_followed(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x.cif").write_text(CIF.format("x"))
+    (tmp_path / "a.cif").write_text(CIF.format("a"))
+    (tmp_path / "link.cif").symlink_to(tmp_path / "a.cif")
+    assert [piece.name for piece in of_place(tmp_path, None)] == ["a.cif", "b/x.cif"]
+
+
+def test_an_empty_folder_says_so(tmp_path):
+    with pytest.raises(EmptyInput):
+        list(of_place(tmp_path, None))
+
+
+def test_the_end_is_told_and_the_first_ones_are_left_out():
+    held = io.BytesIO()
+    tell(held, of_file(io.BytesIO((FRAME * 3).encode()), "x.extxyz", None), skip=2)
+    held.seek(0)
+    piece, end = msgpack.Unpacker(held)
+    assert (piece[0], end) == ("x.extxyz#3", None)
+
+
+def test_the_program_writes_to_a_descriptor(tmp_path):
+    (tmp_path / "a.cif").write_text(CIF.format("a"))
+    command = [sys.executable, "-m", "workers.pieces", "1", "place", str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, check=True)
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(ran.stdout)
+    assert [found and found[0] for found in unpacker] == ["a.cif", None]
