@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from service.settings import ServiceSettings
     from workers.checkup.finding import Finding
 
-# Read by others than the settings: the client, the images, the tests.
-OTHERS = {"MATPROP_URL", "MATPROP_KEY", "MATPROP_QUEUE"}
+# Read by others than the settings: the client, the images, the composition.
+OTHERS = {
+    *("MATPROP_URL", "MATPROP_KEY", "MATPROP_QUEUE", "MATPROP_PUBLISH"),
+    *("MATPROP_BROKER_IMAGE", "MATPROP_BROKER_MEMORY", "MATPROP_WORKER_IMAGE"),
+}
 
 
 def doctor(
