@@ -13,6 +13,7 @@ ALWAYS = (
     "internal",
     "busy",
     "broker_unavailable",
+    "store_unavailable",
 )
 OPEN = ("bad_request", "host_not_allowed", "internal", "busy")
 ON_LOOPBACK = ("host_not_allowed", "cross_site")

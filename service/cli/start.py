@@ -62,10 +62,11 @@ def checked(given: dict[str, Any]) -> ServiceSettings:
 
 def run(settings: ServiceSettings, parse_workers: int, door: socket.socket | None) -> None:
     """Start everything, show that it works, keep it running, end everything."""
-    say(f"matprop {version('matprop')} · state in {settings.state}")
+    files = f" · files in {settings.store_url}" if settings.store_url else ""
+    say(f"matprop {version('matprop')} · state in {settings.state}{files}")
     broker = embedded.choose(settings.state, os.environ)
     environment = machine.environment_of(
-        os.environ,
+        os.environ | {"MATPROP_STORE_URL": settings.store_url},
         url=broker.url,
         state=settings.state,
         host=settings.host,

@@ -18,6 +18,13 @@ def up(
         Path | None,
         typer.Option(help="Folder of jobs, results and models.", show_default="./state"),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Where uploads, results and models lie: file:///folder or s3://bucket/prefix.",
+            show_default="the state folder",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=256, help="Processes that read files.", show_default="processors"),
@@ -35,7 +42,7 @@ def up(
     from workers.supervisor import StartError
 
     try:
-        start.everything({"host": host, "port": port, "state": state}, workers)
+        start.everything({"host": host, "port": port, "state": state, "store_url": store}, workers)
     except (StartError, BrokerError) as error:
         print(f"matprop: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
