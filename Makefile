@@ -70,6 +70,7 @@ lint: $(READY) ## style and types
 bench: $(READY) ## measure against the bars; more with DATA=folder of the data sets
 	$(ONE) $(BIN)/python -m benchmarks.parsing $(if $(DATA),--data "$(DATA)")
 	$(ONE) $(BIN)/python -m benchmarks.images
+	$(ONE) $(BIN)/python -m benchmarks.table
 	$(if $(DATA),$(foreach name,neighbours forward epoch end_to_end ensemble released_reference published,\
 	  $(ONE) $(BIN)/python -m benchmarks.$(name) --data "$(DATA)" &&) true)
 	$(ONE) $(BIN)/python -m benchmarks.serving

@@ -44,6 +44,7 @@ class Place:
     values: tuple[KeyValue, ...]
     index: int
     seen: int
+    shard: int = 0  # where the row is; in the order of the source nothing before it is looked into
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ def refused(where: str, detail: str, types: dict[str, Type]) -> Problem:
 def as_cursor(job: str, asked: Asked, place: Place) -> str:
     """An opaque name of a place in the answer to one question."""
     raw = json.dumps(
-        [marked(job, asked), place.seen, place.index, *place.values], separators=(",", ":")
+        [marked(job, asked), place.seen, place.shard, place.index, *place.values],
+        separators=(",", ":"),
     ).encode()
     return base64.urlsafe_b64encode(checked(raw) + raw).decode().rstrip("=")
 
@@ -179,7 +181,7 @@ def of_cursor(job: str, asked: Asked, cursor: str) -> Place:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
         if raw[:CHECK_BYTES] != checked(raw[CHECK_BYTES:]):
             raise ValueError
-        mark, seen, index, *values = json.loads(raw[CHECK_BYTES:])
+        mark, seen, shard, index, *values = json.loads(raw[CHECK_BYTES:])
     except ValueError:
         raise Problem(
             "invalid_cursor", "This cursor was not made here.", pointer="cursor"
@@ -191,7 +193,7 @@ def of_cursor(job: str, asked: Asked, cursor: str) -> Place:
             pointer="cursor",
             hint="Send `where`, `sort` and `top` as on the first page, or use `links.next` as it was given.",
         )
-    return Place(tuple(values), index, seen)
+    return Place(tuple(values), index, seen, shard)
 
 
 def checked(raw: bytes) -> bytes:

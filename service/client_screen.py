@@ -47,7 +47,7 @@ class Rows:
 
     def __init__(self, follower: Follower, job: str, question: Question) -> None:
         self._follower = follower
-        self._job = job
+        self.job = job
         self._query = query_of(question)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -56,7 +56,7 @@ class Rows:
 
     def pages(self, limit: int = PAGE) -> Iterator[RowsPage]:
         """The same, page by page; each tells whether the screening goes on."""
-        path: str | None = f"/v1/screenings/{self._job}/results"
+        path: str | None = f"/v1/screenings/{self.job}/results"
         query: dict[str, Any] | None = {**self._query, "limit": limit}
         while path:
             page = RowsPage.model_validate(
@@ -67,7 +67,7 @@ class Rows:
 
     def count(self) -> int:
         """How many rows the filter keeps, whatever `top` is."""
-        path = f"/v1/screenings/{self._job}/results"
+        path = f"/v1/screenings/{self.job}/results"
         query = {**self._query, "limit": 1, "count": "true"}
         body = self._follower.transport.json("GET", path, params=query, answer_s=60.0)
         return int(body["count"])
@@ -90,7 +90,7 @@ class Rows:
         query = urlencode({**self._query, "format": form})
         part = target.with_name(f".{target.name}.part")
         try:
-            self._download(f"/v1/screenings/{self._job}/results?{query}", part)
+            self._download(f"/v1/screenings/{self.job}/results?{query}", part)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # loaded with the first question: most services are never ask
 
 SHARD = re.compile(r"\d{8}\.parquet")
 MOST_WAITING = 8  # times those in turn
+FIRST_SHARDS = 16  # looked into, then four times as many, as long as rows are wanting
 KEPT_S = 900.0  # a file made for a download, so that a broken one goes on where it broke
 FORMS = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}  # fmt: skip
 P = ParamSpec("P")
@@ -88,11 +89,16 @@ class Tables:
         shards = self.shards(job)
         if not shards or most < 1:
             return Rows([])
-        found = self._rows(found_rows(asked, shards, place, most + 1))  # one more: is there a next?
+        found = self._found(asked, shards, place, most + 1)  # one more: is there a next?
         here = found[:most]
         if not here:
             return Rows([])
-        last = Place(tuple(finite(value) for value in here[-1][2:]), here[-1][1], seen + len(here))
+        last = Place(
+            tuple(finite(value) for value in here[-1][2:]),
+            here[-1][1],
+            seen + len(here),
+            number_of(here[-1][0]),
+        )
         ends = len(found) == len(here) or last.seen == asked.top
         return Rows(self._whole(asked, here), None if ends else as_cursor(job, asked, last))
 
@@ -133,6 +139,20 @@ class Tables:
             if self._database is not None:
                 self._database.close()
                 self._database = None
+
+    def _found(
+        self, asked: Asked, shards: Sequence[str], place: Place | None, most: int
+    ) -> list[tuple[Any, ...]]:
+        """File, index and keys of the first rows; in the order of the source, few files hold them."""
+        if asked.keys:
+            return self._rows(found_rows(asked, shards, place, most))
+        start, step = (place.shard if place else 0), FIRST_SHARDS
+        left = [shard for shard in shards if number_of(shard) >= start]
+        found: list[tuple[Any, ...]] = []
+        while left and len(found) < most:
+            found += self._rows(found_rows(asked, left[:step], place, most - len(found)))
+            left, step = left[step:], 4 * step
+        return found
 
     def _whole(self, asked: Asked, found: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
         """The rows that were found, with all that is wanted of them, in their order."""
@@ -202,6 +222,11 @@ def locked(files: Files, settings: ServiceSettings) -> list[str]:
         "SET enable_external_access = false",
         "SET lock_configuration = true",
     ]
+
+
+def number_of(shard: str) -> int:
+    """The place of a shard among the others: its rows are behind those of all before it."""
+    return int(Path(shard).stem)
 
 
 def text(value: str) -> str:

@@ -303,7 +303,8 @@ async def get_rows(
         Query(max_length=2_000, description="Columns with commas between, `-` for descending."),
     ] = None,
     top: Annotated[
-        int | None, Query(ge=1, description="Only so many rows in all: the first in this order.")
+        int | None,
+        Query(ge=1, le=10**12, description="Only so many rows in all: the first in this order."),
     ] = None,
     columns: Annotated[
         str | None,
