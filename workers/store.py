@@ -201,6 +201,7 @@ class FolderFilling:
         self._target = target
         self._temporary = _beside(target, mark)
         self._file = self._temporary.open("xb")
+        self._kept = False
         self.write = self._file.write
         self.seek = self._file.seek
         self.truncate = self._file.truncate
@@ -216,12 +217,14 @@ class FolderFilling:
             os.fsync(self._file.fileno())
         self._file.close()
         self._temporary.replace(self._target)
+        self._kept = True
 
     def discard(self) -> None:
         """Also after a commit."""
         with suppress(OSError):  # a full disk refuses the last bytes once more
             self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        if not self._kept:
+            self._temporary.unlink(missing_ok=True)
 
 
 def store_of(settings: WorkerSettings, *, patience_s: float | None = None) -> Store:

@@ -121,6 +121,20 @@ def test_structures_are_predicted_over_the_store(
     assert not list(machines.folder.glob(f"*/cache/*/*/{answer['job']}*"))
 
 
+def test_a_screening_leaves_its_table_on_the_store(
+    running: Running, machines: Machines, rock_salt: Callable[..., bytes]
+) -> None:
+    files = [("files", f"{edge}", rock_salt(5 + edge / 100)) for edge in range(40)]
+    model = ("model", None, b"formation-energy")
+    code, _, answer = running.form("/v1/screenings", *files, model)
+    assert code == 202, answer
+    job = f"/v1/jobs/{answer['id']}"
+    until(lambda: running.call("GET", job)[2]["status"] == "succeeded")
+    rows = running.call("GET", f"/v1/screenings/{answer['id']}/results?limit=100")[2]["rows"]
+    assert [row["index"] for row in rows] == list(range(40)), machines.logs()
+    assert running.call("DELETE", job)[0] == 204
+
+
 def test_a_training_goes_on_elsewhere_from_its_last_snapshot(
     running: Running, machines: Machines, shared_s3: ObjectStore
 ) -> None:
