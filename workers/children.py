@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +28,8 @@ from workers.versions import catalogue_of
 
 if TYPE_CHECKING:
     from workers.predicting import Predictor
+
+NICENESS = 5  # of what reads for screenings: predictions go first
 
 log = logging.getLogger("matprop.worker")
 
@@ -134,7 +137,7 @@ class ParseChild(Base):
             self._holder = self.holder()
         self._holder.run(job, lambda hold: self._runs[hold.claim.kind]().run(hold))
 
-    def predictor(self, *, parsed: ParsedCache | None = None) -> "Predictor":
+    def predictor(self, *, parsed: ParsedCache | None = None, niceness: int = 0) -> "Predictor":
         """One for each thread, with a reader of its own."""
         from workers.parser import Parser, ParserLimits
         from workers.predicting import Predictor
@@ -145,7 +148,7 @@ class ParseChild(Base):
         return Predictor(
             files=self.files,
             catalogue=self.catalogue(),
-            reader=Parser(limits, self.tally),
+            reader=Parser(replace(limits, niceness=niceness), self.tally),
             parsed=parsed or self.parsed,
             answers=answers,
             tally=self.tally,
@@ -175,7 +178,7 @@ class ParseChild(Base):
         from workers.screening import Screener
 
         # What is kept of parsed input is for those who wait.
-        self.serve(BULK, Screener(self.predictor(parsed=ParsedCache(0))))
+        self.serve(BULK, Screener(self.predictor(parsed=ParsedCache(0), niceness=NICENESS)))
 
 
 class InferChild(Base):

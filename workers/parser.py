@@ -4,9 +4,11 @@ A parser owns one child. The child that hangs, crashes or takes too much is kill
 was at gets `ParserLimit`, and a fresh child, forked in milliseconds, goes on with the next.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -32,6 +34,7 @@ class ParserLimits:
 
     wall_s: float = 8.0
     memory_bytes: int = 1_000_000_000
+    niceness: int = 0  # how much the child gives way to others
 
     @staticmethod
     def of(settings: WorkerSettings) -> "ParserLimits":
@@ -166,6 +169,9 @@ class Parser:
             self._pid, end = Zygote.here().fork(self.limits.memory_bytes, self._pid)
         except OSError:  # the zygote was lost just now; a new one is worth one try
             self._pid, end = Zygote.here().fork(self.limits.memory_bytes)
+        if self.limits.niceness:
+            with suppress(OSError):  # it has ended already, as will be found out
+                os.setpriority(os.PRIO_PROCESS, self._pid, self.limits.niceness)
         self._channel = Channel(end)
         self._channel.send(self._order)
         for pending in self._pending:
