@@ -1,5 +1,6 @@
 """What lives in a worker's child process: built after the fork, so that nothing is shared by it."""
 
+import gc
 import logging
 import os
 import socket
@@ -130,6 +131,7 @@ class ParseChild(Base):
         self.spawn("gather", self._gather)
         self.spawn("cut", self._cut)
         self.spawn("bulk", self._bulk)
+        settle()
 
     def perform(self, job: str) -> None:
         """A job that takes long, in the process's main thread."""
@@ -212,6 +214,7 @@ class InferChild(Base):
         inference = Inference(lanes, residents, settings.batch_edges, self.tally, self.stopping)
         self.pulse.stuck = inference.stuck
         residents.warm()
+        settle()
         self.pulse.start()  # only now does this worker count as alive
         inference.run()
 
@@ -259,6 +262,13 @@ CHILDREN: dict[Queue, type[ParseChild] | type[InferChild] | type[TrainChild]] = 
     Queue.INFER: InferChild,
     Queue.TRAIN: TrainChild,
 }
+
+
+def settle() -> None:
+    """What is loaded stays: to look through it for garbage again and again takes much of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def checked_host() -> str:

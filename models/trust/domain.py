@@ -1,7 +1,9 @@
 """Whether a structure is like those that the model has learned from, and in plain words why not."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -144,9 +146,9 @@ class Limits:
         return float(self.terms[name][-1]) * self.whole
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Words:
-    """Sentences for one structure of many."""
+    """Sentences for one structure of many; as lists, for of each only a few numbers are looked at."""
 
     known: Known
     limits: Limits
@@ -155,11 +157,36 @@ class Words:
     scaled: Terms
     kind: str  # what the structures are called: crystals, slabs, images
 
+    @cached_property
+    def _scaled(self) -> dict[str, list[float]]:
+        return {name: values.tolist() for name, values in self.scaled.items()}
+
+    @cached_property
+    def _numbers(self) -> list[int]:
+        return self.seen.numbers.tolist()
+
+    @cached_property
+    def _first(self) -> list[int]:
+        return self.seen.first.tolist()
+
+    @cached_property
+    def _held(self) -> list[int]:
+        return self.known.elements.tolist()
+
+    @cached_property
+    def _expected(self) -> tuple[list[float], Floats, Floats]:
+        """By how much each site is beyond what is expected, and between what that is."""
+        return self.known.beyond(self.seen).tolist(), *self.known.range(*self.seen.pairs())
+
+    def _ends(self, at: int) -> tuple[int, int]:
+        return self._first[at], self._first[at + 1]
+
     def of(self, at: int) -> tuple[str, ...]:
         """Why this one is outside."""
         found = [*self._elements(at), *self._sites(at)]
-        order = sorted(self.scaled, key=lambda name: -self.scaled[name][at])
-        found += [getattr(self, f"_{name}")(at) for name in order if self.scaled[name][at] > 1]
+        scaled = {name: values[at] for name, values in self._scaled.items()}
+        order = sorted(scaled, key=lambda name: -scaled[name])
+        found += [getattr(self, f"_{name}")(at) for name in order if scaled[name] > 1]
         if found:
             return tuple(found)
         most = " and ".join(SIGNS[name] for name in order[:2])
@@ -168,32 +195,32 @@ class Words:
         )
 
     def _elements(self, at: int) -> Iterator[str]:
-        numbers = self.seen.only(at).numbers
-        whole = f"{self.known.rows:,} training {self.kind}"
-        for number in np.unique(numbers).tolist():
-            here, held = int((numbers == number).sum()), int(self.known.elements[number])
+        few, whole = self.known.few, f"{self.known.rows:,} training {self.kind}"
+        for number, here in sorted(Counter(self._numbers[slice(*self._ends(at))]).items()):
+            if (held := self._held[number]) >= few:
+                continue
             sites = f"{here} site{'s' if here > 1 else ''} of {SYMBOLS[number]}, which"
             if held == 0:
                 yield f"{sites} none of the {whole} holds."
-            elif held < self.known.few:
+            else:
                 verb = "hold" if held > 1 else "holds"
                 yield f"{sites} only {held} of {whole} {verb}."
 
     def _sites(self, at: int) -> Iterator[str]:
-        size, (least, most) = len(self.seen.only(at).numbers), self.known.sites.tolist()
+        first, last = self._ends(at)
+        size, (least, most) = last - first, self.known.sites.tolist()
         if size > most or (size < least and self.kind == "images"):
             those = f"{least} to {most}" if least < most else str(least)
             yield f"It has {size} sites; the training {self.kind} have {those}."
 
     def _apart(self, at: int) -> str:
-        seen = self.seen.only(at)
-        site = int(np.argmax(self.known.beyond(seen)))
-        mine, other = int(seen.numbers[site]), int(seen.partner[site])
-        first, second = min(mine, other), max(mine, other)
-        low, high = self.known.range(*seen.pairs())
-        told = f"Site {site} ({SYMBOLS[mine]}) is {seen.nearest[site]:.2f} Å from its nearest neighbour, {SYMBOLS[other]}; "
-        between = f"{low[site]:.2f} to {high[site]:.2f} Å"
-        if self.known.high[first, second] > 0:
+        first, last = self._ends(at)
+        beyond, low, high = self._expected
+        place = max(range(first, last), key=beyond.__getitem__)
+        mine, other = self._numbers[place], int(self.seen.partner[place])
+        told = f"Site {place - first} ({SYMBOLS[mine]}) is {self.seen.nearest[place]:.2f} Å from its nearest neighbour, {SYMBOLS[other]}; "
+        between = f"{low[place]:.2f} to {high[place]:.2f} Å"
+        if self.known.high[min(mine, other), max(mine, other)] > 0:
             return f"{told}in the training {self.kind} such neighbours are {between} apart."
         return f"{told}{between} are expected from their radii, for such a pair is hardly known."
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,7 @@ def geometry(samples: Sequence[Any]) -> Geometry:
     return _of_graphs([each.graph if isinstance(each, Slab) else each for each in samples])
 
 
+@cache
 def radii() -> Floats:
     """Covalent radii by atomic number, Å.  # (KINDS,)"""
     found = np.full(KINDS, UNKNOWN_RADIUS)
