@@ -16,6 +16,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.conftest import Broker
+from tests.faults.rows import RESULTS, Row, written
+from tests.faults.sizes import AT_ACCEPTANCE
 from workers.broker import connect, make_celery, publish
 from workers.contract import Task
 from workers.jobs import BrokerAway, JobLimits, Jobs, NewJob, Status, new_id
@@ -23,6 +25,7 @@ from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120
+HELD = pytest.StashKey[dict[str, bool]]()
 
 
 def wait_until(claim: Callable[[], object], what: str) -> None:
@@ -120,14 +123,19 @@ class Plant:
         return self.redis.zcard("mp:due") + self.redis.zcard("mp:leases")
 
     def wait_for_all(self) -> None:
+        self.keep_up(0)
+
+    def keep_up(self, most: int = 500) -> None:
+        """Wait until no more than so many jobs are unfinished: the queue is bounded."""
+
         def over() -> bool:
             self.tend()
             try:
-                return self.unfinished() == 0
+                return self.unfinished() <= most
             except RedisError:  # it is away just now
                 return False
 
-        wait_until(over, "the end of all jobs")
+        wait_until(over, f"the end of all but {most} jobs")
 
     def counted(self, name: str) -> dict[str, int]:
         return {key.decode(): int(number) for key, number in self.redis.hgetall(name).items()}
@@ -160,3 +168,19 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
         built = Plant(tmp_path, Broker(Path(folder), free_port()).start())
         yield built
         built.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Lets a row know whether its test has held."""
+    report = yield
+    item.stash.setdefault(HELD, {})[report.when] = report.passed
+    return report
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Row]:
+    """What a test has to tell; kept when it was done at acceptance size."""
+    path = RESULTS if AT_ACCEPTANCE else tmp_path / RESULTS.name
+    with written(path, request.node.stash.setdefault(HELD, {})) as told:
+        yield told

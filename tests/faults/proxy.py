@@ -11,9 +11,11 @@ NOTHING = (b"*-1", b"$-1", b"_\r\n", b"+", b"-", b":")
 class Proxy:
     """Forwards until told otherwise; every link is served by two threads."""
 
-    def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(
+        self, target_port: int, target: str = "127.0.0.1", address: str = "127.0.0.1"
+    ) -> None:
+        self.target = (target, target_port)
+        self.listener = socket.create_server((address, 0))
         self.port = self.listener.getsockname()[1]
         self.cut = 0  # replies to blocking pops that were swallowed with their connection
         self._to_cut = 0
@@ -53,7 +55,7 @@ class Proxy:
         while True:
             try:
                 client, _ = self.listener.accept()
-                server = socket.create_connection(("127.0.0.1", self.target_port))
+                server = socket.create_connection(self.target)
             except OSError:
                 if self.listener.fileno() < 0:
                     return

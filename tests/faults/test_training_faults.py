@@ -8,12 +8,12 @@ from functools import reduce
 from pathlib import Path
 
 from tests.faults.conftest import Plant, wait_until
+from tests.faults.sizes import SIZE
 from tests.workers.training_desk import SET, train_order
 from workers.contract import EvaluateOrder, Order, Task
 from workers.files import Files
 from workers.jobs import NewJob, Status, new_id
 
-SIZE = int(os.environ.get("MATPROP_FAULTS", "1"))
 EPOCHS = 100
 UNBROKEN = reduce(lambda value, _: (value * 31 + 7) % 1009, range(EPOCHS), 1)
 
@@ -50,14 +50,15 @@ def kill_one(plant: Plant, chance: random.Random, number: int) -> None:
     os.kill(chance.choice(victims), signal.SIGKILL)
 
 
-def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_run(plant):
+def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_run(plant, row):
+    row("trainings killed at random epochs", "end with the figures of an unbroken run")
     plant.app, plant.queue = "tests.faults.training_worker", "train"
     chance = random.Random(1)
     for _ in range(2):
         plant.start_worker(children=1)
     plant.wait_for_workers(2)
     jobs = [submitted(plant) for _ in range(2)]
-    for number in range(6 * SIZE):
+    for number in range(SIZE.training_kills):
         before = {job: plant.jobs.get(job).done for job in jobs}
 
         def all_got_on(before=before) -> bool:
@@ -73,6 +74,12 @@ def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_r
     assert plant.lost() == []
     files = Files(plant.settings.state)
     results = [json.loads(files.result(job).read_text()) for job in plant.submitted]
+    values = [one["metrics"]["val"]["value"] for one in results]
+    row.tell(
+        kills=SIZE.training_kills,
+        trainings=len(results),
+        differing=sum(value != UNBROKEN for value in values),
+    )
     assert {one["metrics"]["val"]["value"] for one in results} == {UNBROKEN}
     assert sorted(one["model"] for one in results) == sorted(
         f"mine@{number + 1}" for number in range(len(plant.submitted))
