@@ -1,7 +1,8 @@
 """Structures and graphs from bytes of strangers, read in a resident child process under limits.
 
 A parser owns one child. The child that hangs, crashes or takes too much is killed; the structure it
-was at gets `ParserLimit`, and a fresh child, forked in milliseconds, goes on with the next.
+was at gets `ParserLimit`, and a fresh child, forked in milliseconds, goes on with the next. Where it is
+not clear which structure that was, for answers go several together, a fresh one tries them one by one.
 """
 
 import os
@@ -95,6 +96,7 @@ class Parser:
         self._pid = 0
         self._pending: deque[_Pending] = deque()
         self._order: list[Any] = []
+        self._careful = False
         self._traced = 0  # structures of this read
         Zygote.here()  # it takes a second to be ready; better now than at the first request
 
@@ -119,10 +121,11 @@ class Parser:
         settings = [graph.as_json() for graph in graphs]
         self._traced = 0
         self._order = ["order", asdict(options), settings, fractional, adsorbate]
+        self._careful = False
         if self._channel is None:
             self._renew()
         else:
-            self._channel.send(self._order)
+            self._channel.send([*self._order, self._careful])
         waiting = iter(sources)
         try:
             while self._fill(waiting):
@@ -173,7 +176,7 @@ class Parser:
             with suppress(OSError):  # it has ended already, as will be found out
                 os.setpriority(os.PRIO_PROCESS, self._pid, self.limits.niceness)
         self._channel = Channel(end)
-        self._channel.send(self._order)
+        self._channel.send([*self._order, self._careful])
         for pending in self._pending:
             self._post(pending)
 
@@ -224,16 +227,18 @@ class Parser:
             self._once_more()
 
     def _timed_out(self) -> Iterator[Parsed]:
-        """The child hangs: at a structure, or between two of an archive."""
+        """The child hangs: at a structure, between two of an archive, or at one that is not the first here."""
         self.tally.add("parsers_lost:timeout")
         pending = self._pending[0]
-        if pending.answered and not pending.begun and not pending.again:
+        unclear = not self._careful and len(self._pending) > 1 and not pending.begun
+        if unclear or (pending.answered and not pending.begun and not pending.again):
             self._once_more()
         else:
             yield self._blame(f"took more than {self.limits.wall_s:g} s")
 
     def _once_more(self) -> None:
-        """A fresh child takes up the same structure."""
+        """A fresh child takes up the same structure, and keeps no answer back."""
+        self._careful = True
         for pending in islice(self._pending, 1):
             pending.again = True
             pending.unit -= pending.begun and pending.unit >= 0

@@ -27,7 +27,6 @@ from models.errors import InputError, MatpropError, ParserLimit
 from models.families.kinds import AnyInput, input_of
 from models.settings.graph import GraphSettings, Neighbours
 from models.structures.composition import formula
-from models.structures.formats import ARCHIVES, recognise
 from models.structures.parse import ReadOptions, Unit, files, parse, read, units
 from models.structures.structure import Structure
 from workers.parser_wire import CHUNK, MOST_BYTES
@@ -37,6 +36,7 @@ PR_SET_PDEATHSIG = 1
 CPU_S = 70  # beyond any wall limit that can be set; for a child whose parent no longer looks
 OPEN_FILES = 64
 RENEW_EVERY = 64  # sources between looks at the child's size
+HELD_BYTES, HELD_S = 65_536, 0.01  # answers that may go together
 
 
 # -- the zygote ------------------------------------------------------------------------------------
@@ -131,6 +131,9 @@ class Order:
     graphs: list[tuple[str, AnyInput]] = field(default_factory=list)
     fractional: bool = False
     adsorbate: str | None = None
+    careful: bool = (
+        False  # every answer goes before the next structure, which may be this child's end
+    )
 
 
 class Child:
@@ -142,7 +145,8 @@ class Child:
         self.order = Order()
         self.count = 0
         self.began = 0.0  # with the structure at hand
-        self._held = b""
+        self._held = bytearray()
+        self._held_since = 0.0
 
     def run(self) -> None:
         """Until the parent hangs up, or this child has grown too big."""
@@ -151,7 +155,7 @@ class Child:
                 self.order = _order(*message[1:])
                 continue
             worn = self._source(*message[1:])
-            self._tell(["end"])
+            self._hold(["end"])
             self.count += 1
             if worn or (self.count % RENEW_EVERY == 0 and _size() > self.most):
                 self._tell(["bye"])
@@ -162,30 +166,38 @@ class Child:
         while data := self.end.recv(CHUNK):
             unpacker.feed(data)
             yield from unpacker
+            self._let_go()
 
     def _tell(self, message: list[Any]) -> None:
         """Send it, after what was held back."""
-        self.end.sendall(self._held + msgpack.packb(message))
-        self._held = b""
+        self._hold(message)
+        self._let_go()
 
     def _hold(self, message: list[Any]) -> None:
-        """Send it with the next one: a wake-up less for the parent."""
+        """Send it with later ones: wake-ups less for the parent."""
+        if not self._held:
+            self._held_since = time.monotonic()
         self._held += msgpack.packb(message)
 
-    def _begin(self) -> None:
-        """What comes may be this child's end: let go what was held back, allow for the time."""
+    def _let_go(self) -> None:
         if self._held:
             self.end.sendall(self._held)
-            self._held = b""
+            self._held.clear()
+
+    def _begin(self) -> None:
+        """What comes may take long, or be this child's end."""
+        waited = time.monotonic() - self._held_since
+        if self.order.careful or len(self._held) > HELD_BYTES or waited > HELD_S:
+            self._let_go()
         _more_time()
 
     def _source(self, name: str, format_: str | None, data: bytes, member: int, unit: int) -> bool:
         """Read what the source holds, from this place on; whether memory ran out on the way."""
         worn = False
-        several = _is_archive(name, data)
         for at, file in enumerate(files(data, name, format_)):
             if at < member:
                 continue
+            several = file.name != name  # it is an archive's
             if several:
                 self._tell(["begin", at, -1, file.name])
             self._begin()
@@ -254,19 +266,9 @@ class Child:
         ]
 
 
-def _is_archive(name: str, data: bytes) -> bool:
-    """Whether several files come out; what cannot be recognised is one."""
-    try:
-        return recognise(name, data, None) in ARCHIVES
-    except InputError:
-        return False
-
-
-def _order(
-    options: dict[str, Any], graphs: list[str], fractional: bool, adsorbate: str | None
-) -> Order:
+def _order(options: dict[str, Any], graphs: list[str], *more: Any) -> Order:
     settings = [_settings(graph) for graph in graphs]
-    return Order(ReadOptions(**options), [(s.key(), s) for s in settings], fractional, adsorbate)
+    return Order(ReadOptions(**options), [(s.key(), s) for s in settings], *more)
 
 
 @cache

@@ -163,15 +163,15 @@ class Words:
 
     @cached_property
     def _numbers(self) -> list[int]:
-        return self.seen.numbers.tolist()
+        return list(self.seen.numbers.tolist())
 
     @cached_property
     def _first(self) -> list[int]:
-        return self.seen.first.tolist()
+        return list(self.seen.first.tolist())
 
     @cached_property
     def _held(self) -> list[int]:
-        return self.known.elements.tolist()
+        return list(self.known.elements.tolist())
 
     @cached_property
     def _expected(self) -> tuple[list[float], Floats, Floats]:

@@ -140,7 +140,20 @@ def hang(parser: Parser) -> None:
     os.kill(parser.child, signal.SIGSTOP)
 
 
-def test_what_takes_too_long_is_given_up_and_the_rest_is_read(hasty):
+def test_a_child_that_hangs_among_several_is_replaced_and_nobody_is_blamed_yet(hasty):
+    sources = [Source(i, f"{i}.cif", None, CIF) for i in range(3)]
+    hang(hasty)
+    assert [item.error for item in hasty.read(sources, OPTIONS)] == [None] * 3
+
+
+def test_what_takes_too_long_is_given_up_and_the_rest_is_read(hasty, monkeypatch):
+    def renew(parser: Parser) -> None:
+        renewed(parser)
+        if parser._pending and parser._pending[0].source.index == 0:
+            hang(parser)
+
+    renewed = Parser._renew
+    monkeypatch.setattr(Parser, "_renew", renew)
     sources = [Source(i, f"{i}.cif", None, CIF) for i in range(3)]
     before = hasty.child
     hang(hasty)
