@@ -26,6 +26,8 @@ import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.running import Caller, service, wait_ready
+from models.datasets.entries import Wishes
+from models.datasets.tables import parquet
 from models.structures.composition import SYMBOLS
 from models.structures.parse import ReadOptions, parse
 from models.structures.structure import Structure
@@ -60,14 +62,20 @@ def main() -> None:
         print(f"share of the bare rate: {rate / bare:.2f}  bar ≥ {SHARE_BAR}")
 
 
-def prototypes(folder: Path) -> list[Structure]:
-    """Every structure file of a folder."""
-    found = [
-        one
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-        for one in parse(path.read_bytes(), path.name, None, ReadOptions())
-    ]
+def prototypes(place: Path) -> list[Structure]:
+    """Every structure file of a folder, or every row of a Parquet file."""
+    if place.is_file():
+        texts = [
+            (row.name, row.format, row.data)
+            for row in parquet(place.open("rb"), place.name, Wishes(columns=frozenset()))
+        ]
+    else:
+        texts = [
+            (path.name, None, path.read_bytes())
+            for path in sorted(place.iterdir())
+            if path.is_file()
+        ]
+    found = [one for name, kind, data in texts for one in parse(data, name, kind, ReadOptions())]
     return [one for one in found if isinstance(one, Structure)]
 
 
