@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def send(port: int, batch: list[tuple[str, bytes]], model: str) -> tuple[int, fl
     caller = Caller(port)
     parts: list[tuple[str, str | None, bytes]] = [("files", name, data) for name, data in batch]
     start = time.perf_counter()
-    status, body = caller.upload("/v1/predictions", [*parts, ("model", None, model.encode())])
+    with closing(caller.connection):
+        status, body = caller.upload("/v1/predictions", [*parts, ("model", None, model.encode())])
     return status, time.perf_counter() - start, body
 
 
