@@ -11,7 +11,7 @@ from service.cli import show, watching
 if TYPE_CHECKING:
     from service.schemas.job import JobView
 
-app = typer.Typer(help="List, follow and cancel jobs.", invoke_without_command=True)
+app = typer.Typer(help="List, follow, cancel and repeat jobs.", invoke_without_command=True)
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="For example job_01JD3Q5T8Z6M4W2K7N9V1X3B5C.")
 ]
@@ -101,3 +101,21 @@ def cancel_job(job: JobId) -> None:
 
     with Client() as client:
         print(f"{job}: {client.cancel(job).status}")
+
+
+@app.command("retry")
+def retry_job(job: JobId) -> None:
+    """Do an ended job again: of a prediction or screening what failed, as a job of its own."""
+    from service.client import Client
+
+    with Client() as client:
+        print(client.retry(job).id)
+
+
+@app.command("delete")
+def delete_job(job: JobId) -> None:
+    """Forget an ended job and all that it has made."""
+    from service.client import Client
+
+    with Client() as client:
+        client.delete(job)

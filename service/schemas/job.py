@@ -76,7 +76,8 @@ class JobView(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int = Field(
-        description="How often it was begun; more than 1 only after a worker was lost, or a retry."
+        description="How often a worker has begun it. Screenings and searches are put aside on their way and "
+        "begun again; of others, more than 1 tells that a worker was lost."
     )
     progress: Progress
     error: ErrorItem | None = Field(None, description="Why it failed.")

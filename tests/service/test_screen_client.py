@@ -221,3 +221,15 @@ def test_ctrl_c_leaves_the_screening_running(
     with Client(door.url) as client:
         assert client.job(job).status in ("queued", "running")
         client.cancel(job)
+
+
+def test_what_failed_is_done_again_and_all_is_forgotten_by_command(
+    door: Any, client: Client, folder: Path
+) -> None:
+    job = client.screen(folder, "tested").job
+    again = run(door, "jobs", "retry", job)
+    assert again.exit_code == 0, again.output
+    assert client.job(again.output.strip()).retry_of == job
+    assert run(door, "jobs", "delete", job).exit_code == 0
+    with pytest.raises(NotFound):
+        client.job(job)
