@@ -1,6 +1,6 @@
 # All of matprop on one machine. Everything lives in .venv and ./state. Outside of them nothing is
 # touched, but for one thing: as root on Debian and Ubuntu, `make` installs with apt-get what is
-# missing of Python's venv, a C compiler and Python's headers.
+# missing of Python's venv, a C compiler and Python's headers; for images, of Podman and debootstrap.
 #
 #   make up       set up what is missing, start everything, predict once, stay until Ctrl-C
 #   make up PORT=9000 HOST=0.0.0.0 STATE=/data/matprop WORKERS=4
@@ -55,9 +55,11 @@ test-all: $(READY) ## all tests but those of the images
 # IMAGES="service worker-cpu" are some of them. worker-cuda is large: some gigabytes of NVIDIA's libraries.
 IMAGES  ?= service worker-cpu worker-cuda broker
 images: ## build the images with podman (IMAGES)
+	@.ci/podman
 	@TORCH_INDEX="$(TORCH_INDEX)" docker/build $(IMAGES)
 
 test-images: $(READY) ## start the built images, predict, train, kill containers
+	@.ci/podman
 	@! command -v podman >/dev/null || TORCH_INDEX="$(TORCH_INDEX)" docker/build service worker-cpu broker
 	$(ONE) $(BIN)/python -m pytest -q -m images tests/docker
 
