@@ -1,4 +1,4 @@
-"""What extras of the project need of others, one requirement a line: `needs.py service s3`."""  # noqa: INP001 (a program of the build, no package)
+"""What extras of the project need of others, one requirement a line: `needs.py service client s3`."""  # noqa: INP001 (a program of the build, no package)
 
 import sys
 import tomllib

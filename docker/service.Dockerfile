@@ -11,7 +11,7 @@ WORKDIR /source
 # What others wrote first: it changes seldom, and its layer is the largest.
 COPY constraints.txt pyproject.toml docker/needs.py ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python needs.py service s3 > needs.txt \
+    python needs.py service client s3 > needs.txt \
     && /tools/bin/pip --python /opt/matprop/bin/python install --disable-pip-version-check -c constraints.txt -r needs.txt
 COPY docker/trim ./
 RUN /tools/bin/pip --python /opt/matprop/bin/python check && ./trim /opt/matprop /opt/code
@@ -29,6 +29,7 @@ COPY --from=build --chown=10001:10001 /empty /state
 COPY --from=build --chown=10001:10001 /empty /work
 COPY --from=build /opt/matprop /opt/matprop
 COPY --from=build /opt/code /opt/code
+COPY --chmod=755 docker/matprop /opt/matprop/bin/matprop
 ENV PATH=/opt/matprop/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \

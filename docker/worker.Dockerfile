@@ -19,7 +19,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /tools/bin/pip --python /opt/matprop/bin/python install --disable-pip-version-check ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$TORCH"
 COPY constraints.txt pyproject.toml docker/needs.py ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python needs.py worker s3 > needs.txt \
+    python needs.py worker client s3 > needs.txt \
     && /tools/bin/pip --python /opt/matprop/bin/python install --disable-pip-version-check -c constraints.txt -r needs.txt
 COPY docker/trim ./
 RUN /tools/bin/pip --python /opt/matprop/bin/python check && ./trim /opt/matprop /opt/code
@@ -37,6 +37,7 @@ COPY --from=build --chown=10001:10001 /empty /work
 COPY --from=build /opt/matprop /opt/matprop
 COPY --from=build /opt/code /opt/code
 COPY docker/alive.py /opt/matprop/alive.py
+COPY --chmod=755 docker/matprop /opt/matprop/bin/matprop
 ENV PATH=/opt/matprop/bin:$PATH \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \

@@ -95,15 +95,15 @@ def test_what_an_image_copies_is_there_and_not_ignored(image: str) -> None:
     for copy in words(image, "COPY"):
         if copy.startswith("--from"):
             continue
-        for source in shlex.split(copy)[:-1]:
+        for source in [word for word in shlex.split(copy)[:-1] if not word.startswith("--")]:
             assert (ROOT / source).exists(), source
             assert source in allowed, source
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_holds_only_its_own_extra_in_the_tested_versions(image: str) -> None:
+def test_an_image_holds_only_its_own_extras_in_the_tested_versions(image: str) -> None:
     [needs] = [run for run in words(image, "RUN") if "needs.py" in run]
-    assert f"needs.py {image} s3 > needs.txt" in needs
+    assert f"needs.py {image} client s3 > needs.txt" in needs
     assert "-c constraints.txt -r needs.txt" in needs
     [ours] = [run for run in words(image, "RUN") if "--no-deps" in run]
     assert "--target /opt/code ." in ours
