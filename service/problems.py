@@ -1,12 +1,14 @@
 """Every error a client can meet, as RFC 9457 problem details: one table from error to status."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from starlette.responses import Response
 
 from models import errors
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -266,8 +268,11 @@ class Problem(Exception):
             **self.members,
         }
 
-    def response(self, request_id: str) -> Response:
+    def response(self, request_id: str) -> "Response":
         """The answer itself."""
+        # Here: settings read this module, and a worker's machine has settings but no web framework.
+        from starlette.responses import Response
+
         body = orjson.dumps(self.body(request_id))
         return Response(
             body, self.status, {"Cache-Control": "no-store", **self.headers}, MEDIA_TYPE

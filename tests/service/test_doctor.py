@@ -152,6 +152,28 @@ def test_a_bad_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in as_text(one)
 
 
+def test_it_looks_where_workers_run_without_what_only_the_service_has(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('fastapi', 'starlette', 'uvicorn', 'duckdb', 'prometheus_client'):\n"
+        "    sys.modules[name] = None\n"
+        "from service.cli.main import main\n"
+        "main()"
+    )
+    environment = {
+        "PATH": "",
+        "PYTHONPATH": str(ROOT),
+        "MATPROP_STATE": str(tmp_path),
+        "MATPROP_REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    command = [sys.executable, "-c", program, "doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.stderr == ""
+    found = {check["name"]: check["verdict"] for check in json.loads(done.stdout)["checks"]}
+    assert found["broker"] == Verdict.FAIL
+    assert found["models"] == Verdict.OK
+
+
 def test_the_command_says_so_by_its_status_and_brings_no_numbers(
     broker: Any, tmp_path: Path
 ) -> None:
