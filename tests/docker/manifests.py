@@ -49,6 +49,14 @@ def aimed_at(target: dict[str, str], one: dict[str, Any]) -> bool:
     return bool(named) and one["kind"] == target["kind"]
 
 
+def sought(one: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What KEDA looks for on the page of figures: a figure without its prefix, a label, the label's value."""
+    places = [trigger["metadata"]["valueLocation"] for trigger in one["spec"]["triggers"]]
+    found = [re.fullmatch(r'matprop_(\w+)\{(\w+)="(\w+)"\}', place) for place in places]
+    assert all(found), places
+    return [(match[1], match[2], match[3]) for match in found if match]
+
+
 def change(one: Any, step: dict[str, Any]) -> None:
     """One step of RFC 6902, `add` or `replace`."""
     *way, last = [

@@ -2,15 +2,18 @@
 
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from service.client import Client
 from service.client_errors import ServiceError
 from tests.docker.engine import IMAGES, ROOT, Composition, Unavailable, podman_here, until
+from tests.docker.manifests import FOLDER, built, sought
 from tests.journeys import labelled
 
 pytestmark = pytest.mark.images
@@ -71,6 +74,25 @@ def test_it_predicts(client: Client) -> None:
 def test_nobody_predicts_without_a_key(running: Composition) -> None:
     with Client(running.url) as stranger, pytest.raises(ServiceError):
         stranger.predict([ROOT / "service/examples/NaCl.cif"], "formation-energy")
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_the_doctor_finds_nothing_wrong(running: Composition, service: str) -> None:
+    done = running.execute(service, "matprop", "doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("one", built(FOLDER / "keda"), ids=lambda one: one["metadata"]["name"])
+def test_keda_finds_what_it_looks_for(running: Composition, one: dict[str, Any]) -> None:
+    with urllib.request.urlopen(f"{running.url}/metrics") as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    samples = [sample for family in families for sample in family.samples]
+    for figure, label, word in sought(one):
+        [_] = [
+            sample
+            for sample in samples
+            if (sample.name, sample.labels) == (f"matprop_{figure}", {label: word})
+        ]
 
 
 def test_it_trains_and_the_model_predicts(client: Client, salts: str) -> None:

@@ -1,5 +1,6 @@
 """The manifests for Kubernetes: right by its schemas, and by what they say of our settings."""
 
+import copy
 import re
 import shutil
 import subprocess
@@ -11,8 +12,8 @@ import pytest
 import yaml
 
 from service.settings import ServiceSettings
-from tests.docker.manifests import FOLDER, built, containers
-from workers.contract import Queue, Task
+from tests.docker.manifests import FOLDER, built, change, containers, sought
+from workers.contract import QUEUE_OF, Queue, Task
 from workers.figures import NAMED
 from workers.settings import WorkerSettings
 
@@ -66,6 +67,17 @@ def test_every_object_is_valid_by_the_schemas(overlay: str, version: str) -> Non
 
     for one in OBJECTS[overlay]:
         kubernetes_validate.validate(one, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_schemas_refuse_what_is_misspelt_or_of_another_type(version: str) -> None:
+    import kubernetes_validate
+
+    for path in ("replicaz", "template/spec/containers/0/livenessProb", "replicas"):
+        wrong = copy.deepcopy(only("Deployment", "parse"))
+        change(wrong, {"op": "add", "path": f"/spec/{path}", "value": "two"})
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(wrong, version, strict=True)
 
 
 def test_what_scales_is_valid_by_kedas_schema() -> None:
@@ -234,13 +246,18 @@ def test_how_to_make_the_secret_is_told() -> None:
 @pytest.mark.parametrize("one", SCALED, ids=lambda one: one["metadata"]["name"])
 def test_scaling_is_by_figures_that_there_are(one: dict[str, Any]) -> None:
     assert only("Deployment", one["spec"]["scaleTargetRef"]["name"].removeprefix("matprop-"))
-    for trigger in one["spec"]["triggers"]:
-        value = trigger["metadata"]["valueLocation"]
-        match = re.fullmatch(r'matprop_(\w+)\{(\w+)="(\w+)"\}', value)
-        assert match, value
-        figure, label, word = match.groups()
+    for figure, label, word in sought(one):
         assert NAMED[figure].labels == (label,)
         assert word in {*Queue} if label == "queue" else word in {*Task}
+
+
+def test_whatever_runs_on_the_training_queue_keeps_its_pod() -> None:
+    [train] = [one for one in SCALED if one["metadata"]["name"] == "matprop-train"]
+    counted = {word for figure, _, word in sought(train) if figure == "jobs_running"}
+    # A search for settings gives its worker back while its trials run.
+    assert counted == {task for task, queue in QUEUE_OF.items() if queue is Queue.TRAIN} - {
+        Task.TUNE
+    }
 
 
 def test_names_in_a_formula_are_those_of_triggers() -> None:
