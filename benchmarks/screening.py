@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -184,7 +184,7 @@ def screened(
     _check(state, job, len(texts), told)
     print(f"upload {accepted - start:.1f} s, first results after {(first or 0) - accepted:.1f} s "
           f"(bar ≤ {FIRST_BAR_S:g}), all after {took:.1f} s: {len(texts) / took:,.0f} structures/s")  # fmt: skip
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     for name, begin, now in cpu.values():
         spent[name] += now - begin
     for name, size in memory.most_common():
