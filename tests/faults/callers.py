@@ -41,6 +41,7 @@ class Outcome:
     seconds: float
     retry_after: bool = False
     fault: str = ""
+    code: str = ""  # why it was refused
 
 
 @dataclass
@@ -74,18 +75,19 @@ class Callers:
         self._free.clear()
 
     async def _ask(self, request: Request, due: float) -> None:
-        status, again, fault = 0, False, ""
+        status, again, fault, code = 0, False, "", ""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 status, head, body = await self._exchange(request.encoded())
             again = b"\r\nretry-after:" in head
             self._remember(body)
+            code = reason(json.loads(body)) if status >= 429 else ""
         except TimeoutError:
             fault = "no answer"
         except (OSError, asyncio.IncompleteReadError) as error:
             fault = type(error).__name__
         spent = time.perf_counter() - due
-        self.outcomes.append(Outcome(request.kind, status, spent, again, fault))
+        self.outcomes.append(Outcome(request.kind, status, spent, again, fault, code))
 
     async def _exchange(self, data: bytes) -> tuple[int, bytes, bytes]:
         reader, writer = await self._connection()
@@ -118,14 +120,20 @@ class Callers:
                 self.jobs.append(found["job"])
 
     def counted(self) -> dict[str, int]:
-        """How many answers of each status; faults by their names."""
-        counts = Counter(str(one.status or one.fault) for one in self.outcomes)
+        """How many answers of each status and reason to refuse; faults by their names."""
+        told = (f"{one.status or one.fault} {one.code}".strip() for one in self.outcomes)
+        counts = Counter(told)
         return dict(sorted(counts.items()))
 
     def quantile(self, share: float, kinds: Sequence[str] = ()) -> float:
         """Seconds within which this share was answered."""
         spent = sorted(one.seconds for one in self.outcomes if not kinds or one.kind in kinds)
         return spent[min(len(spent) - 1, math.ceil(share * len(spent)) - 1)]
+
+
+def reason(body: dict[str, Any]) -> str:
+    """Why it was refused: a problem's code, or what readiness misses."""
+    return str(body.get("code") or "; ".join(body["missing"]))
 
 
 def mixed(chance: random.Random) -> Callable[[Callers], Request]:

@@ -34,7 +34,7 @@ def told(plant):
 def test_random_kills_of_workers_lose_and_double_nothing(plant, row):
     row("random kill -9 of workers under load", HARDLY_ANY_TWICE)
     kills = SIZE.worker_kills
-    jobs = 120 * kills
+    jobs = 60 * kills
     chance = random.Random(1)
     for _ in range(2):
         plant.start_worker()
@@ -76,6 +76,7 @@ def test_kills_of_the_broker_lose_and_double_nothing(plant, row):
     assert plant.executed_twice() <= jobs // 100
 
 
+@pytest.mark.slow
 def test_a_broker_that_stands_still_loses_and_doubles_nothing(plant, row):
     row("the broker stands still for 1 to 5 s", NONE_LOST)
     chance = random.Random(2)
@@ -112,6 +113,7 @@ def test_replies_cut_on_their_way_lose_and_double_nothing(plant, row):
     proxy.close()
 
 
+@pytest.mark.slow
 def test_half_open_connections_are_left_and_the_work_goes_on(plant, row):
     row("all connections half-open, and silence for a while", f"{NONE_LOST}, work resumes ≤ 60 s")
     proxy = Proxy(plant.broker.port)

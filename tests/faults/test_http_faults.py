@@ -5,6 +5,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from benchmarks import fuzz
 from tests.faults.callers import Callers, mixed
 from tests.faults.installation import Installation, Scales, installed
@@ -20,6 +22,7 @@ from tests.faults.sizes import (
 from workers.jobs import Status
 
 HELLO = (200, 202, 415)  # an unreadable structure alone is refused
+LEAVING = ("ready", "the service is about to stop")  # a probe that still meets the old one
 CALLERS = 4
 
 
@@ -30,6 +33,7 @@ def all_jobs_ended_well(installation: Installation, callers: Callers) -> int:
     return sum(one is None or one.status is not Status.SUCCEEDED for one in found)
 
 
+@pytest.mark.slow
 def test_the_rate_of_every_day_is_served_and_a_flood_is_refused_in_good_order(plant, row):
     row(
         f"{SIZE.rate} requests/s mixed, then five times as many",
@@ -73,7 +77,7 @@ def test_a_silent_broker_is_a_503_in_time(plant, row):
     proxy = Proxy(plant.broker.port)
     with installed(plant, f"redis://127.0.0.1:{proxy.port}/0") as installation:
         before, silent, after = (Callers(installation.port) for _ in range(3))
-        before.call(mixed(random.Random(3)), 10, 3)
+        before.call(mixed(random.Random(3)), 10, 2)
         proxy.half_open()
         proxy.pause()
         silent.call(mixed(random.Random(4)), 10, SIZE.silence_s)
@@ -81,7 +85,7 @@ def test_a_silent_broker_is_a_503_in_time(plant, row):
         healed = time.monotonic()
         installation.wait_ready()
         ready_s = time.monotonic() - healed
-        after.call(mixed(random.Random(5)), 10, 3)
+        after.call(mixed(random.Random(5)), 10, 2)
         lost = sum(all_jobs_ended_well(installation, one) for one in (before, silent, after))
     proxy.close()
     row.tell(
@@ -100,6 +104,7 @@ def test_a_silent_broker_is_a_503_in_time(plant, row):
     assert lost == 0
 
 
+@pytest.mark.slow
 def test_rolling_restarts_lose_no_job_and_reset_no_connection(plant, row):
     row("rolling restarts of service and workers under load", "0 lost, 0 reset connections")
     with installed(plant) as installation:
@@ -125,7 +130,8 @@ def test_rolling_restarts_lose_no_job_and_reset_no_connection(plant, row):
         p99_ms=round(1000 * callers.quantile(0.99)),
     )
     assert faults == []
-    assert {one.status for one in callers.outcomes} <= set(HELLO)
+    answers = [one for one in callers.outcomes if (one.kind, one.code) != LEAVING]
+    assert {one.status for one in answers} <= set(HELLO), callers.counted()
     assert lost == 0
 
 
@@ -135,6 +141,7 @@ def keep_calling(callers: Callers, over: threading.Event) -> None:
         callers.call(mixed(chance), 20, 2)
 
 
+@pytest.mark.slow
 def test_hostile_and_mutated_files_are_answered_in_time(plant, row):
     row("hostile and mutated files", "0 × 5xx, none over 10 s, parser child ≤ 1 GB over base")
     chance = random.Random(7)

@@ -7,6 +7,8 @@ import signal
 from functools import reduce
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Plant, wait_until
 from tests.faults.sizes import SIZE
 from tests.workers.training_desk import SET, train_order
@@ -14,7 +16,7 @@ from workers.contract import EvaluateOrder, Order, Task
 from workers.files import Files
 from workers.jobs import NewJob, Status, new_id
 
-EPOCHS = 100
+EPOCHS = 60
 UNBROKEN = reduce(lambda value, _: (value * 31 + 7) % 1009, range(EPOCHS), 1)
 
 
@@ -100,6 +102,7 @@ def test_what_is_short_does_not_wait_for_a_training_of_the_only_worker(plant):
     assert plant.jobs.get(training).status is Status.RUNNING
 
 
+@pytest.mark.slow
 def test_a_worker_told_to_stop_gives_its_training_back_and_another_goes_on(plant):
     plant.app, plant.queue = "tests.faults.training_worker", "train"
     first = plant.start_worker(children=1)
