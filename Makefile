@@ -25,7 +25,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check -qq
 ONE   := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-all images test-images lint bench tables openapi reference clean
+.PHONY: help setup up test test-all test-faults images test-images lint bench tables openapi reference clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
@@ -51,6 +51,12 @@ test: $(READY) ## all tests but the slow ones
 
 test-all: $(READY) ## all tests but those of the images
 	$(ONE) $(BIN)/python -m pytest -q -m "not images"
+
+# Hours, on a machine that does nothing else. Each test appends its row to benchmarks/results/faults.jsonl as it
+# ends, so they may be run some at a time: ONLY="broker and not kills", in the words of pytest's -k.
+test-faults: $(READY) ## break everything, a lot (ONLY); figures to docs/explanation/faults.md
+	MATPROP_FAULTS=acceptance $(ONE) $(BIN)/python -m pytest -q tests/faults $(if $(ONLY),-k "$(ONLY)"); \
+	  ended=$$?; $(BIN)/python -m benchmarks.faults && exit $$ended
 
 # IMAGES="service worker-cpu" are some of them. worker-cuda is large: some gigabytes of NVIDIA's libraries.
 IMAGES  ?= service worker-cpu worker-cuda broker

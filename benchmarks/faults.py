@@ -17,7 +17,7 @@ HEAD = """# What was broken on purpose, and what came of it
 
 `make test-faults` breaks everything that can break, at the size below, with real processes, a real
 broker and real connections, and counts afterwards: every accepted job has to have ended well, once.
-The same tests run smaller with every change (`make test`).
+The same tests run smaller: the short ones with every change (`make test`), all of them by `make test-all`.
 
 *Load* is how many processes wanted one of the machine's processors, before and after, those of the test among
 them: beyond the number of processors, times tell more of the machine than of matprop. *Executed twice* is work whose first
