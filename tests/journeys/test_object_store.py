@@ -1,11 +1,13 @@
 """Service and workers on machines of their own, played by state folders: only the broker and the store are shared."""
 
+import io
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,13 +141,17 @@ def test_a_training_goes_on_elsewhere_from_its_last_snapshot(
     running: Running, machines: Machines, shared_s3: ObjectStore
 ) -> None:
     sent(running, "crystal")
-    job = ordered(running, "crystal", settings={"epochs": 60}, register_as="elsewhere")["id"]
+    job = ordered(running, "crystal", settings={"epochs": 200}, register_as="elsewhere")["id"]
     bucket = boto3.resource("s3", endpoint_url=shared_s3.url).Bucket(BUCKET)
 
     def snapshots() -> list[str]:
         return [one.key for one in bucket.objects.filter(Prefix=f"journey/trainings/{job}/")]
 
-    until(lambda: any(key.endswith("/00000001.tar") for key in snapshots()))
+    def has_learned(key: str) -> bool:
+        with tarfile.open(fileobj=io.BytesIO(bucket.Object(key).get()["Body"].read())) as archive:
+            return any(name.endswith(".pt") for name in archive.getnames())
+
+    until(lambda: any(has_learned(key) for key in snapshots() if key.endswith("/00000001.tar")))
     machines.kill("train")
     machines.worker("other", "train")
     found = ended(running, job)
