@@ -34,7 +34,7 @@ def told(plant):
 def test_random_kills_of_workers_lose_and_double_nothing(plant, row):
     row("random kill -9 of workers under load", HARDLY_ANY_TWICE)
     kills = SIZE.worker_kills
-    jobs = 60 * kills
+    jobs = 120 * kills
     chance = random.Random(1)
     for _ in range(2):
         plant.start_worker()

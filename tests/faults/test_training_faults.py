@@ -16,7 +16,7 @@ from workers.contract import EvaluateOrder, Order, Task
 from workers.files import Files
 from workers.jobs import NewJob, Status, new_id
 
-EPOCHS = 60
+EPOCHS = 40
 UNBROKEN = reduce(lambda value, _: (value * 31 + 7) % 1009, range(EPOCHS), 1)
 
 
