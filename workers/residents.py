@@ -11,6 +11,7 @@ import numpy as np
 from models.catalogue import Catalogue
 from models.errors import MatpropError
 from models.graphs.graph import Graph
+from models.slabs.slab import BONDS, Slab
 from workers import batching
 from workers.exchange import Work
 from workers.lanes import Taken, WorkerSide
@@ -24,12 +25,15 @@ PAUSE_S = 0.5
 STUCK_S = 120.0
 
 # Two atoms that are each other's only neighbours: enough for torch to set itself up.
-TRIAL = Graph(
+PAIR = Graph(
     np.array([1, 1], np.uint8),
     np.array([1, 1], np.int32),
     np.array([1, 0], np.int32),
     np.array([1, 1], np.float32),
-).pack()
+)
+NEIGHBOUR = np.ones(BONDS, np.int32)
+SLAB = Slab(PAIR, np.ones(2, np.float32), 0, NEIGHBOUR, NEIGHBOUR.astype(np.float32))
+TRIALS = {"graph": PAIR.pack(), "slab": SLAB.pack()}  # images need none
 
 log = logging.getLogger("matprop.infer")
 
@@ -76,7 +80,9 @@ class Residents:
                 continue
             seen.add(card.name)
             try:
-                batching.answers(self.get(card.id), Work([TRIAL]), 1)
+                network = self.get(card.id)
+                if trial := TRIALS.get(card.input.kind):
+                    batching.answers(network, Work([trial]), 1)
             except MatpropError as error:
                 log.error("%s cannot be loaded: %s", card.id, error)
 
