@@ -115,7 +115,7 @@ class Cutter:
                     number, items = number + 1, items + len(growing.pieces)
                     growing = Growing()
                     if number - told.ended >= self.ahead:
-                        hold.jobs.sleep(claim, number - self.left)
+                        hold.jobs.sleep(claim, number - self.left, cut=number)
                         return None
         except InputError as error:
             fault = error
@@ -124,7 +124,8 @@ class Cutter:
             number += 1
         if not number:
             raise fault or EmptyInput("The source holds no structure.")
-        hold.jobs.sleep(claim, number, whole=True, fault=fault.as_dict() if fault else None)
+        told_of = fault.as_dict() if fault else None
+        hold.jobs.sleep(claim, number, cut=number, whole=True, fault=told_of)
         return None
 
     def _submit(
@@ -191,7 +192,7 @@ class Cutter:
         for number in range(old.cut):
             hold.check()
             yield from self._of_chunk(old, number)
-        if old.children is None:
+        if old.children is None or old.fault is not None:
             if old.retry_of is None:
                 yield from self._from_source(hold, order, old.items)
             else:

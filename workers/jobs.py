@@ -169,11 +169,12 @@ class Jobs:
         claim: Claim,
         until: int,
         *,
+        cut: int | None = None,
         whole: bool = False,
         fault: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Nobody holds the screening until so many chunks have ended; `whole` when all are cut."""
-        return run(self.redis, moves.sleep(claim, until, whole=whole, fault=fault))
+        """Nobody holds the screening until so many chunks have ended; `whole` when all `cut` are all there are."""
+        return run(self.redis, moves.sleep(claim, until, cut=cut, whole=whole, fault=fault))
 
     def lost(self, screening: str) -> dict[int, dict[str, Any]]:
         """Chunks of it that were lost, by number: the `error`, and the `order` of each."""

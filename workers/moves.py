@@ -133,10 +133,13 @@ def cut(limits: JobLimits, claim: Claim, new: NewJob, number: int, size_bytes: i
     )
 
 
-def sleep(claim: Claim, until: int, *, whole: bool, fault: Mapping[str, Any] | None) -> Call[bool]:
-    """Nobody holds the screening until so many of its chunks have ended."""
+def sleep(
+    claim: Claim, until: int, *, cut: int | None, whole: bool, fault: Mapping[str, Any] | None
+) -> Call[bool]:
+    """Nobody holds the screening until so many of its chunks have ended; false if not all that was cut is known."""
     text = json.dumps(fault) if fault else ""
-    return Call(script("sleep"), (*_fence(claim), until, int(whole), text), bool)
+    known = "" if cut is None else cut
+    return Call(script("sleep"), (*_fence(claim), until, int(whole), text, known), bool)
 
 
 def lost_of(answer: Mapping[Any, Any]) -> dict[int, dict[str, Any]]:

@@ -5,15 +5,17 @@ import json
 import logging
 import zipfile
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from models.errors import TooLarge
 from workers.closing import Closer
 from workers.contract import BULK, CUT, ScreenOrder, Task
 from workers.cutting import Cutter
-from workers.jobs import Job, NewJob, Status, new_id
+from workers.jobs import Job, NewJob, Status, child_id, new_id
 from workers.pack import PackWriter
 from workers.screening import Screener
 
@@ -176,6 +178,38 @@ def test_a_cutter_that_was_lost_is_succeeded_where_it_was(desk, stage):
     assert (record.status, record.done, record.total) == (Status.SUCCEEDED, 200, 200)
 
 
+def forget_chunk(desk: Desk, job: str, number: int) -> None:
+    """The broker is as it was before this chunk was cut."""
+    child, redis = child_id(job, number), desk.jobs.redis
+    redis.delete(f"mp:job:{child}")
+    redis.srem(f"mp:children:{job}", child)
+    for waiting in ("mp:due:bulk", "mp:wake:bulk", "mp:waiting:parse"):
+        redis.zrem(waiting, child)
+    redis.hset(f"mp:job:{job}", mapping={"cut": number, "items": 16 * (2**number - 1)})
+
+
+@pytest.mark.parametrize("forgotten", [1, 3])
+def test_no_structure_is_lost_when_the_broker_forgets_a_chunk_under_its_cutter(desk, forgotten):
+    def forgets(self, *arguments):
+        told = real(self, *arguments)
+        if arguments[3] == forgotten:
+            forget_chunk(desk, job, forgotten)
+        return told
+
+    real = Cutter._submit
+    count = 16 + 32 + 64 + 88  # the chunk with number 3 is the last one
+    job = desk.submit(("a.zip", words(count)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cutter, "_submit", forgets)
+        desk.step(CUT)
+    desk.jobs.redis.zadd("mp:leases", {job: 0}, xx=True)
+    desk.jobs.reconcile()
+    desk.jobs.redis.zadd("mp:wake:cut", {job: 0})
+    record = desk.finish(job)
+    assert (record.status, record.done, record.total) == (Status.SUCCEEDED, count, count)
+    assert [row["index"] for row in desk.rows(job)] == list(range(count))
+
+
 def test_a_chunk_whose_worker_was_lost_is_done_again_and_counts_once(desk):
     job = desk.submit(("a.zip", words(20)))
     desk.step(CUT)
@@ -252,6 +286,26 @@ def test_a_retry_of_a_cancelled_one_does_what_was_not_done(desk, stage):
     assert (record.status, record.done) == (Status.SUCCEEDED, 284)
     names = [row["name"] for row in desk.rows(job) + desk.rows(again)]
     assert sorted(names) == sorted(f"a.zip/d/{place}.vasp" for place in range(300))
+
+
+def test_a_retry_goes_on_with_a_source_that_could_not_be_read_to_its_end(desk, stage):
+    def breaks(self, *arguments):
+        there = (piece for piece in real(self, *arguments) if piece is not None)
+        yield from islice(there, 30)
+        raise TooLarge("It was given up.")
+
+    real = Cutter._from_source
+    job = desk.submit(("a.zip", words(60)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cutter, "_from_source", breaks)
+        record = desk.finish(job)
+    assert (record.status, record.done) == (Status.FAILED, 30)
+    again = new_id("job")
+    stage.files.lend(job, again)
+    assert desk.jobs.retry(job, again)
+    assert desk.finish(again).status is Status.SUCCEEDED
+    names = [row["name"] for row in desk.rows(job) + desk.rows(again)]
+    assert names == [f"a.zip/d/{place}.vasp" for place in range(60)]
 
 
 def test_screenings_take_turns(desk):

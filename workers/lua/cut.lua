@@ -1,13 +1,15 @@
 -- ARGV: screening, attempt, who claimed, chunk, its number, delay until looked after (ms), fields as JSON.
 -- The chunk's record, and in the same step how far its screening is cut: a successor goes on from there, and nothing
 -- is cut twice. Returns: what became of it, then how far the screening is.
+-- A broker that lost its last second knows less than the cutter: then a successor begins where the record says.
 local parent, id, part, t = ARGV[1], ARGV[4], tonumber(ARGV[5]), now()
 local above, key = record(parent), record(id)
 local status = status_for(parent, ARGV[2], ARGV[3])
 if status == 'cancelling' then return { 'cancelled' } end
 if status ~= 'running' then return { 'lost' } end
-local found = 'ok'
-if part == tonumber(redis.call('HGET', above, 'cut') or 0) then
+local found, cut = 'ok', tonumber(redis.call('HGET', above, 'cut') or 0)
+if part > cut then return { 'lost' } end
+if part == cut then
   if redis.call('EXISTS', 'mp:full') == 1 then return { 'full' } end
   local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
     'done', '0', 'failed', '0', 'created', ms(t), 'parent', parent, 'part', ARGV[5] }
