@@ -21,11 +21,18 @@ from typing import IO, Any, cast
 import msgpack
 
 from models.datasets.archives import BESIDE
-from models.datasets.entries import Row, Wishes
+from models.datasets.entries import ODD, Row, Wishes
 from models.datasets.frames import frames
 from models.datasets.lines import document, lines
 from models.datasets.tables import parquet, sheet
-from models.errors import EmptyInput, InputError, MatpropError, TooLarge, UnknownFormat
+from models.errors import (
+    EmptyInput,
+    InputError,
+    MatpropError,
+    TooLarge,
+    UnknownFormat,
+    UnreadableStructure,
+)
 from models.structures import bounds
 from models.structures.archive import Member, Most, contents
 from models.structures.formats import ARCHIVES, HEAD_BYTES, Format, recognise
@@ -122,6 +129,9 @@ def _of_plain(file: IO[bytes], name: str, kind: Format | None, head: bytes) -> I
         else:
             yield _whole(file, name, kind)
     except InputError as error:
+        yield _refused(name, error)
+    except ODD as fault:  # of a reader that met what it does not expect; other files are fine
+        error = UnreadableStructure("The file is broken.", got=type(fault).__name__)
         yield _refused(name, error)
 
 
@@ -273,10 +283,20 @@ def of_place(path: Path, forced: str | None) -> Iterator[Piece]:
             if own.is_symlink() or not own.is_file() or not _is_wanted(plain):
                 continue
             found = True
-            with own.open("rb") as file:
-                yield from _to_its_end(of_file(file, plain, forced), plain)
+            yield from _to_its_end(_of_own(own, plain, forced), plain)
     if not found:
         raise EmptyInput("The folder holds no structure file.", file=path.name)
+
+
+def _of_own(path: Path, name: str, forced: str | None) -> Iterator[Piece]:
+    """A file of a folder, which may be gone or closed to us by now."""
+    try:
+        file = path.open("rb")
+    except OSError as fault:
+        yield _refused(name, UnreadableStructure(f"The file cannot be opened: {fault.strerror}."))
+        return
+    with file:
+        yield from of_file(file, name, forced)
 
 
 def of_dataset(path: Path, _: str | None) -> Iterator[Piece]:
@@ -309,10 +329,15 @@ def tell(out: IO[bytes], pieces: Iterator[Piece], skip: int) -> None:
             if number >= MOST_PIECES:
                 raise TooLarge(f"The source holds more than {MOST_PIECES:,} structures.")
             if number >= skip:
-                out.write(msgpack.packb([piece.name, piece.format, piece.data, piece.error]))
+                out.write(_packed([piece.name, piece.format, piece.data, piece.error]))
     except MatpropError as error:
         end = error.as_dict()
-    out.write(msgpack.packb(end))
+    out.write(_packed(end))
+
+
+def _packed(message: Any) -> bytes:
+    """Names of files may hold bytes, and JSON may hold signs, that no text has."""
+    return bytes(msgpack.packb(message, unicode_errors="replace"))
 
 
 def main(arguments: list[str] | None = None) -> int:

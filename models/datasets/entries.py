@@ -28,6 +28,8 @@ EXPECTED = (
     "or `lattice` with `numbers` and `frac_coords`"
 )
 LONGEST_NAME = 100
+# What code meets that looks for a site or a property where there is something else.
+ODD = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 Record = Mapping[str, Any]
 
@@ -88,6 +90,12 @@ def row_of(number: int, record: Record, wishes: Wishes) -> Row:
         data, kind, used, more = _structure(record, wishes.coordinates)
     except InputError as error:
         return Row(number, name, error=error)
+    except ODD as fault:
+        got = f"{type(fault).__name__}: {fault}"[:100]
+        odd = UnreadableStructure(
+            "The row is not built like any structure.", expected=EXPECTED, got=got
+        )
+        return Row(number, name, error=odd)
     rest = {key: value for key, value in record.items() if key not in used and key != named}
     return Row(number, name, data, kind, wishes.kept(more | rest))
 

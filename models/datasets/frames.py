@@ -21,7 +21,7 @@ def frames(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
             continue
         number += 1
         text = head.strip(b"\xef\xbb\xbf \t\r\n").decode("latin-1")
-        if not text.isdigit() or len(text) > 7:
+        if not (text.isascii() and text.isdigit()) or len(text) > 7:
             yield Row(number, f"frame {number}", error=_no_count(text))
             wishes.note("What follows the first broken frame could not be read.")
             return

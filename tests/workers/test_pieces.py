@@ -16,7 +16,7 @@ import zstandard
 
 from models.errors import BadArchive, EmptyInput
 from workers.pack import PackWriter
-from workers.pieces import of_file, of_pack, of_place, tell
+from workers.pieces import _of_own, of_file, of_pack, of_place, tell
 
 CIF = "data_{0}\n_cell_length_a 4\nloop_\n_atom_site_label\n_atom_site_fract_x\nNa 0\n"
 FRAME = '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3\nNa 0 0 0\n'
@@ -134,6 +134,51 @@ def test_the_end_is_told_and_the_first_ones_are_left_out():
     held.seek(0)
     piece, end = msgpack.Unpacker(held)
     assert (piece[0], end) == ("x.extxyz#3", None)
+
+
+def told(pieces) -> list[tuple[str, str | None]]:
+    """Names and codes as the other side of the pipe has them."""
+    held = io.BytesIO()
+    tell(held, pieces, skip=0)
+    held.seek(0)
+    *found, end = msgpack.Unpacker(held)
+    assert end is None
+    return [(name, error and error["code"]) for name, _, _, error in found]
+
+
+GOOD = json.dumps({"id": "good", "poscar": "…"})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        r'{"id": "\ud800", "poscar": "…"}',
+        '{"sites": [{"properties": 5}], "lattice": 1}',
+        '{"sites": [{"properties": {"a": 1}}, 5], "lattice": {}}',
+    ],
+)
+def test_a_row_that_nobody_expects_costs_no_other_row(odd):
+    data = f"{GOOD}\n{odd}\n{GOOD}\n".encode()
+    found = told(of_file(io.BytesIO(data), "a.jsonl", None))
+    assert [found[0], found[2]] == [("good", None)] * 2
+    assert len(found) == 3
+
+
+def test_a_frame_whose_count_is_no_plain_number_is_the_last_one_of_its_file_only():
+    data = FRAME.encode() + "²\n".encode("latin-1")
+    found = told(of_file(io.BytesIO(data), "x.extxyz", None))
+    assert found == [("x.extxyz#1", None), ("x.extxyz#2", "unreadable_structure")]
+
+
+def test_names_may_hold_bytes_that_no_text_has(tmp_path):
+    for name in (b"a.cif", b"b\xff.cif", b"c.cif"):
+        with open(bytes(tmp_path) + b"/" + name, "w") as file:  # noqa: PTH123 - bytes
+            file.write(CIF.format("x"))
+    assert told(of_place(tmp_path, None)) == [("a.cif", None), ("b?.cif", None), ("c.cif", None)]
+
+
+def test_a_file_that_cannot_be_opened_is_a_bad_piece(tmp_path):
+    assert told(_of_own(tmp_path / "b.cif", "b.cif", None)) == [("b.cif", "unreadable_structure")]
 
 
 def test_the_program_writes_to_a_descriptor(tmp_path):
