@@ -13,7 +13,9 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -44,6 +46,9 @@ HELD_BYTES = 1 << 16
 TABLES = (".csv", ".tsv")
 PARQUET = b"PAR1"
 NUMBERED = re.compile(r"(?:row|frame) (\d+)$")  # what the readers of rows call one without a name
+# A folder on the way need not be one whose content may be listed.
+THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 BLOCK = re.compile(rb"[ \t]*data_(\S*)", re.IGNORECASE)
 
 
@@ -131,8 +136,8 @@ def _of_plain(file: IO[bytes], name: str, kind: Format | None, head: bytes) -> I
     except InputError as error:
         yield _refused(name, error)
     except ODD as fault:  # of a reader that met what it does not expect; other files are fine
-        error = UnreadableStructure("The file is broken.", got=type(fault).__name__)
-        yield _refused(name, error)
+        broken = UnreadableStructure("The file is broken.", got=type(fault).__name__)
+        yield _refused(name, broken)
 
 
 def _whole(file: IO[bytes], name: str, kind: Format) -> Piece:
@@ -269,34 +274,73 @@ def _to_its_end(found: Iterator[Piece], name: str, *, alone: bool = False) -> It
 
 
 def of_place(path: Path, forced: str | None) -> Iterator[Piece]:
-    """A file, or all files below a folder, in the order of their names; links are not followed."""
-    if path.is_file():
-        with path.open("rb") as file:
-            yield from _to_its_end(of_file(file, path.name, forced), path.name, alone=True)
+    """A file, or all files below a folder, in the order of their names.
+
+    No link is followed, also none that has taken a folder's place since the service looked.
+    """
+    try:
+        place = _opened(path)
+    except OSError as fault:
+        raise EmptyInput(f"Nothing can be read there any more: {fault.strerror}.", file=path.name) from None  # fmt: skip
+    if stat.S_ISDIR(os.fstat(place).st_mode):
+        try:
+            yield from _of_folder(place, path.name, forced)
+        finally:
+            os.close(place)
         return
+    with os.fdopen(place, "rb") as file:
+        yield from _to_its_end(of_file(file, path.name, forced), path.name, alone=True)
+
+
+def _of_folder(place: int, called: str, forced: str | None) -> Iterator[Piece]:
     found = False
-    for folder, folders, files in os.walk(path):
+    closed: list[OSError] = []
+    for folder, folders, files, here in os.fwalk(".", onerror=closed.append, dir_fd=place):
         folders.sort()
         for name in sorted(files):
-            own = Path(folder) / name
-            plain = str(own.relative_to(path))
-            if own.is_symlink() or not own.is_file() or not _is_wanted(plain):
+            plain = str(PurePosixPath(folder, name))
+            if not _is_wanted(plain) or not _is_file(name, here):
                 continue
             found = True
-            yield from _to_its_end(_of_own(own, plain, forced), plain)
-    if not found:
-        raise EmptyInput("The folder holds no structure file.", file=path.name)
+            yield from _to_its_end(_of_own(name, here, plain, forced), plain)
+    yield from (_unopened(str(fault.filename), fault) for fault in closed)
+    if not (found or closed):
+        raise EmptyInput("The folder holds no structure file.", file=called)
 
 
-def _of_own(path: Path, name: str, forced: str | None) -> Iterator[Piece]:
+def _of_own(name: str, folder: int, plain: str, forced: str | None) -> Iterator[Piece]:
     """A file of a folder, which may be gone or closed to us by now."""
     try:
-        file = path.open("rb")
+        file = os.fdopen(os.open(name, READ, dir_fd=folder), "rb")
     except OSError as fault:
-        yield _refused(name, UnreadableStructure(f"The file cannot be opened: {fault.strerror}."))
+        yield _unopened(plain, fault)
         return
     with file:
-        yield from of_file(file, name, forced)
+        yield from of_file(file, plain, forced)
+
+
+def _is_file(name: str, folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    return False
+
+
+def _opened(path: Path) -> int:
+    """Part by part, each in the one before: what was no link when it was allowed must be none now."""
+    here = os.open(path.anchor, THROUGH)
+    for way, name in zip(
+        (THROUGH,) * (len(path.parts) - 2) + (READ,), path.parts[1:], strict=False
+    ):
+        try:
+            there = os.open(name, way, dir_fd=here)
+        finally:
+            os.close(here)
+        here = there
+    return here
+
+
+def _unopened(name: str, fault: OSError) -> Piece:
+    return _refused(name, UnreadableStructure(f"It cannot be opened: {fault.strerror}."))
 
 
 def of_dataset(path: Path, _: str | None) -> Iterator[Piece]:

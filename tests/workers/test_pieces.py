@@ -3,10 +3,13 @@
 import gzip
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from contextlib import contextmanager
 
 import msgpack
 import pyarrow as pa
@@ -178,7 +181,48 @@ def test_names_may_hold_bytes_that_no_text_has(tmp_path):
 
 
 def test_a_file_that_cannot_be_opened_is_a_bad_piece(tmp_path):
-    assert told(_of_own(tmp_path / "b.cif", "b.cif", None)) == [("b.cif", "unreadable_structure")]
+    with closing_folder(tmp_path) as folder:
+        found = told(_of_own("b.cif", folder, "d/b.cif", None))
+    assert found == [("d/b.cif", "unreadable_structure")]
+
+
+@contextmanager
+def closing_folder(path):
+    folder = os.open(path, os.O_RDONLY)
+    yield folder
+    os.close(folder)
+
+
+def test_a_place_that_became_a_link_after_it_was_allowed_is_not_followed(tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "x.cif").write_text(CIF.format("x"))
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").symlink_to(tmp_path / "secret")
+    (tmp_path / "root" / "x.cif").symlink_to(tmp_path / "secret" / "x.cif")
+    for way in ("a", "a/x.cif", "x.cif"):
+        with pytest.raises(EmptyInput):
+            list(of_place(tmp_path / "root" / way, None))
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_walked_is_not_followed(tmp_path):
+    for name in ("a.cif", "secret/x.cif", "root/a.cif", "root/b/x.cif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(CIF.format("x"))
+    stream = of_place(tmp_path / "root", None)
+    found = [next(stream).name]
+    shutil.rmtree(tmp_path / "root" / "b")
+    (tmp_path / "root" / "b").symlink_to(tmp_path / "secret")
+    assert found + [piece.name for piece in stream if not piece.error] == ["a.cif"]
+
+
+def test_a_folder_that_is_gone_when_its_turn_comes_is_a_bad_piece(tmp_path):
+    for name in ("a.cif", "b/x.cif", "c/x.cif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(CIF.format("x"))
+    stream = of_place(tmp_path, None)
+    next(stream)
+    shutil.rmtree(tmp_path / "b")
+    assert told(stream) == [("c/x.cif", None), ("b", "unreadable_structure")]
 
 
 def test_the_program_writes_to_a_descriptor(tmp_path):
