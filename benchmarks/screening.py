@@ -212,7 +212,7 @@ def _check(state: Path, job: str, count: int, told: dict[str, Any]) -> None:
     assert sorted(found) == list(range(count)), f"{len(found):,} rows of {count:,}: {told}"
     progress = told["progress"]
     print(f"{told['status']}: {progress['done']:,} done, {progress['failed']:,} failed, "
-          f"{len(shards):,} shards, every structure once")  # fmt: skip
+          f"{len(shards):,} shards, every structure once {told['error'] or ''}")  # fmt: skip
 
 
 def _processes() -> Iterator[tuple[str, psutil.Process]]:
