@@ -4,13 +4,13 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from service.pointing import refused
 from service.problems import Problem, brief
 
 S3 = "s3://"
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # no path has them
 LONGEST = 2_000
 
 
@@ -28,12 +28,12 @@ def resolved(location: str, roots: Sequence[str], pointer: str = "location") -> 
 
     Looks at the disk.
     """
-    if not location or len(location) > LONGEST or CONTROL.search(location):
+    if location.startswith("file://"):
+        location = unquote(location.removeprefix("file://").removeprefix("localhost"))
+    if not location or len(location) > LONGEST or UNFIT.search(location):
         raise refused("invalid_field", "This is no location.", pointer)
     if location.startswith(S3):
         return of_bucket(location, roots)
-    if location.startswith("file://"):
-        location = unquote(urlsplit(location).path)
     if "://" in location:
         raise refused(
             "invalid_field",
@@ -55,7 +55,8 @@ def of_disk(location: str, roots: Sequence[str], pointer: str) -> str:
     allowed = (Path(os.path.realpath(root)) for root in roots if not root.startswith(S3))
     if not any(place.is_relative_to(root) for root in allowed):
         raise outside(location)
-    if not (place.is_file() or place.is_dir()):
+    # Not of `Path`, which raises for a name that is too long and for a folder that is closed to us.
+    if not (os.path.isfile(place) or os.path.isdir(place)):  # noqa: PTH112, PTH113
         raise refused(
             "invalid_field", f"There is neither a file nor a folder {brief(location)!r}.", pointer
         )

@@ -375,7 +375,13 @@ def test_what_lies_elsewhere_is_refused_alike_whether_it_is_there_or_not(
     assert caught.value.detail == f"Nothing is read from {shown!r}."
 
 
-@pytest.mark.parametrize("location", ["{root}/no.zip", "{root}/pipe", "{root}/\0", "", "relative", "ftp://a/b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("{root}/no.zip", "{root}/pipe", "{root}/\0", "", "relative", "ftp://a/b"),
+        *("{root}/" + 300 * "a", "{root}/\ud800", "file://{root}/%00", "file://[::1", "file://a/b"),
+    ],
+)
 def test_what_cannot_be_read_is_refused(shelf: Path, location: str) -> None:
     with pytest.raises(Problem) as caught:
         resolved(location.format(root=shelf), (str(shelf),))
