@@ -43,8 +43,11 @@ def columns(cards: Sequence[Card]) -> tuple[Column, ...]:
 
 
 def answers(cards: Sequence[Card]) -> list[tuple[str, ...]]:
-    """What the columns of each model's targets begin with: `name`, `name@version`, `name.property`."""
-    times = Counter(card.name for card in cards)
+    """What the columns of each model's targets begin with: `name`, `name@version`, `name.property`.
+
+    A model may be called as a column that every table has: it is named with its version too.
+    """
+    times = Counter([*(column.name for column in FIRST), *(card.name for card in cards)])
     named = [card.name if times[card.name] == 1 else card.id for card in cards]
     return [
         tuple(f"{name}.{target.property}" for target in card.targets)

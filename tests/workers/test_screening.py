@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import TooLarge
+from tests.workers.conftest import card
 from workers.closing import Closer
+from workers.columns import answers, columns
 from workers.contract import BULK, CUT, ScreenOrder, Task
 from workers.cutting import Cutter
 from workers.jobs import Job, NewJob, Status, child_id, new_id
@@ -338,6 +340,13 @@ def test_nobody_waits_for_a_screening_whose_workers_have_no_model(desk, caplog):
     caplog.set_level(logging.CRITICAL)
     record = desk.finish(desk.submit(("a.zip", words(20)), models=("gone@1",)))
     assert record.status is Status.FAILED
+
+
+def test_a_model_called_as_a_column_is_told_from_it():
+    cards = [card("name"), card("error", targets=2), card("m")]
+    assert answers(cards) == [("name@1",), ("error@1.p0", "error@1.p1"), ("m",)]
+    there = [column.name for column in columns(cards)]
+    assert len(set(there)) == len(there)
 
 
 def test_the_files_of_a_screening_go_with_it(desk, stage):
