@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ JSON_ENDS = (".reasons", ".values")
 JSON_NAMES = frozenset({"error", "warnings"})
 MOST_KEYS = 8
 CHECK_BYTES = 6
+MOST_INDEX = 2**63 - 1
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 KeyValue = float | int | str | bool | None
 
@@ -35,6 +38,22 @@ class Key:
 
     column: str
     descending: bool = False
+    type: Type = Type.NUMBER
+
+    def fits(self, value: object) -> bool:
+        """Whether a row can have this value in this column."""
+        match value:
+            case None:
+                return True
+            case bool():
+                return self.type is Type.BOOLEAN
+            case int():
+                return self.type is Type.NUMBER and abs(value) <= MOST_INDEX
+            case float():
+                return self.type is Type.NUMBER
+            case str():
+                return self.type is Type.TEXT and not SURROGATE.search(value)
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +140,7 @@ def sorted_by(text: str | None, types: dict[str, Type]) -> tuple[Key, ...]:
         name = known("sort", part.removeprefix("-").removeprefix("+"), types)
         if holds_json(name):
             raise refused("sort", f"`{name}` holds lists, which have no order.", types)
-        keys.append(Key(name, part.startswith("-")))
+        keys.append(Key(name, part.startswith("-"), types[name]))
     if len(keys) > MOST_KEYS or len({key.column for key in keys}) < len(keys):
         raise refused("sort", f"Each column once, {MOST_KEYS} at most.", types)
     return tuple(keys)
@@ -182,11 +201,15 @@ def of_cursor(job: str, asked: Asked, cursor: str) -> Place:
         if raw[:CHECK_BYTES] != checked(raw[CHECK_BYTES:]):
             raise ValueError
         mark, seen, shard, index, *values = json.loads(raw[CHECK_BYTES:])
-    except ValueError:
+        if not all(isinstance(one, int) and 0 <= one <= MOST_INDEX for one in (seen, shard, index)):
+            raise ValueError
+    except (ValueError, TypeError, RecursionError):
         raise Problem(
             "invalid_cursor", "This cursor was not made here.", pointer="cursor"
         ) from None
-    if mark != marked(job, asked):
+    # The check keeps nobody who reads this from making a cursor of his own.
+    fitting = len(values) == len(asked.keys) and all(map(Key.fits, asked.keys, values))
+    if mark != marked(job, asked) or not fitting:
         raise Problem(
             "invalid_cursor",
             "This cursor goes on with another question.",

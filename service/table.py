@@ -94,7 +94,7 @@ class Tables:
         if not here:
             return Rows([])
         last = Place(
-            tuple(finite(value) for value in here[-1][2:]),
+            tuple(here[-1][2:]),
             here[-1][1],
             seen + len(here),
             number_of(here[-1][0]),

@@ -1,5 +1,6 @@
 """The table of a screening: pages, orders, files, bounds, and that nothing else can be reached."""
 
+import base64
 import csv
 import json
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.card import Card
-from service.asked import Asked, ask
+from service.asked import Asked, ask, checked, marked
 from service.problems import Problem
 from service.settings import ServiceSettings
 from service.table import Tables
@@ -211,6 +212,38 @@ def test_a_cursor_that_was_changed_or_is_of_another_question_is_refused(
         assert caught.value.code == "invalid_cursor"
 
 
+def test_a_cursor_that_somebody_made_himself_is_refused(
+    tables: Tables, there: Sequence[Column]
+) -> None:
+    asked = ask(there, None, "tested,name,in_domain", None, None)
+    mark = marked(JOB, asked)
+    for forged in (
+        b"5", b"[" * 4000, [mark, 0, 0], [mark, "a", 0, 0, 1, "a", True], [mark, 0, 0, 0, 1, "a"],
+        [mark, 0, 0, -1, 1, "a", True], [mark, 0, 0, 0, "a", 1, True], [mark, 0, 0, 0, 1, "a", 1],
+        [mark, 0, 0, 0, {}, "a", True], [mark, 0, 0, 0, 1, "\ud800", True], [mark, 0, 0, 0, 10**400, "a", True],
+    ):  # fmt: skip
+        raw = forged if isinstance(forged, bytes) else json.dumps(forged).encode()
+        with pytest.raises(Problem) as caught:
+            tables.page(JOB, asked, base64.urlsafe_b64encode(checked(raw) + raw).decode(), 3)
+        assert caught.value.code == "invalid_cursor"
+
+
+@pytest.mark.parametrize("sort", ["tested", "-tested"])
+def test_pages_hold_rows_once_also_where_a_column_holds_no_number(
+    tmp_path: Path, there: Sequence[Column], sort: str
+) -> None:
+    values = [1.0, float("nan"), 2.0, None, float("inf"), float("-inf"), 0.0, float("nan")]
+    rows = [row_of(index) | {"tested": value} for index, value in enumerate(values)]
+    files = Files(tmp_path)
+    put_shard(files.shards(JOB), 0, there, rows)
+    tables = Tables(files, ServiceSettings(state=tmp_path))
+    asked = ask(there, None, sort, "index", None)
+    whole = indices(tables.page(JOB, asked, None, 100).rows)
+    assert indices(paged(tables, asked, 1)) == whole
+    assert sorted(whole) == list(range(8))
+    tables.close()
+
+
 def test_the_database_reaches_its_folders_only(
     tables: Tables, there: Sequence[Column], tmp_path: Path
 ) -> None:
@@ -289,7 +322,7 @@ def test_questions_bring_no_numbers_into_the_service(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from service.asked import Asked, ask
+from service.asked import Asked, ask, checked, marked
 from service.settings import ServiceSettings
 from service.table import Tables
 from workers.columns import FIRST
