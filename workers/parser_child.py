@@ -204,14 +204,20 @@ class Child:
             made = units(file, self.order.options)
             if isinstance(made, InputError):
                 worn |= self._answer(at, 0, made)
+                self._after(told=several)
                 continue
             for number in range(unit if at == member else 0, len(made)):
                 if len(made) > 1:
                     self._tell(["begin", at, number, made[number].name])
                 worn |= self._unit(at, number, made[number])
-            if several:
-                self._begin()  # the next member is unpacked now
+            self._after(told=several or len(made) > 1)
         return worn
+
+    def _after(self, *, told: bool) -> None:
+        """What was told to begin is told to be done, before what comes next takes long: unpacking, or another source."""
+        if told:
+            self._let_go()
+            _more_time()
 
     def _unit(self, member: int, number: int, unit: Unit) -> bool:
         self._begin()

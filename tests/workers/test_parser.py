@@ -2,10 +2,12 @@ import gc
 import io
 import os
 import signal
+import socket
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ import pytest
 
 from models.graphs.graph import unpack
 from models.settings.graph import GraphSettings
-from models.structures.parse import ReadOptions, parse
+from models.structures.parse import ReadOptions, Unit, parse
 from workers.parser import LOSSES, Parser, ParserLimits, Source, _Pending
+from workers.parser_child import Child
+from workers.parser_wire import Channel
 from workers.parser_zygote import Zygote
 
 CIF = b"""data_x
@@ -175,6 +179,41 @@ def test_a_child_that_hangs_on_the_way_costs_one_member_at_most(hasty):
     found += stream
     assert [item.name for item in found] == [f"s.zip/{i:04}.cif" for i in range(1000)] + ["d.cif"]
     assert sum(item.error is not None for item in found) <= 1
+
+
+class Hanging(Child):
+    """A child that is lost for good in a structure of this name."""
+
+    def _unit(self, member: int, number: int, unit: Unit) -> bool:
+        if unit.name == "hang.cif":
+            signal.pause()
+        return super()._unit(member, number, unit)
+
+
+@pytest.mark.parametrize(
+    "several", [zipped({"a.cif": CIF, "b.cif": CIF}), CIF + CIF.replace(b"data_x", b"data_y")]
+)
+def test_what_was_read_of_several_is_told_before_another_source_hangs(several):
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            Hanging(theirs, 1 << 30).run()
+        finally:
+            os._exit(1)
+    theirs.close()
+    channel = Channel(ours)
+    channel.send(["order", asdict(OPTIONS), [], False, None, False])
+    channel.send(["source", "several", None, several, 0, 0])
+    channel.send(["source", "hang.cif", None, CIF, 0, 0])
+    told, until = [], time.monotonic() + 20
+    while told.count("done") < 2 and (messages := channel.receive(until)):
+        told += [message[0] for message in messages]
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    channel.close()
+    assert told.count("begin") == told.count("done") == 2
 
 
 def test_a_source_that_costs_child_after_child_is_given_up(parser):
