@@ -28,6 +28,7 @@ MOST_WAITING = 8  # times those in turn
 FIRST_SHARDS = 16  # looked into, then four times as many, as long as rows are wanting
 KEPT_S = 900.0  # a file made for a download, so that a broken one goes on where it broke
 FORMS = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}  # fmt: skip
+DISK = ("No space left on device", "Disk quota exceeded")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -183,6 +184,8 @@ class Tables:
             except duckdb.OutOfMemoryException as error:
                 raise too_heavy("It takes more memory than a question may.") from error
             except duckdb.IOException as error:
+                if any(told in str(error) for told in DISK):
+                    raise Problem("storage_full", "There is no room for this answer here.") from error  # fmt: skip
                 shards = question.values[0] if question.values else []
                 if all(Path(shard).exists() for shard in shards):
                     raise

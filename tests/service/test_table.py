@@ -244,6 +244,40 @@ def test_pages_hold_rows_once_also_where_a_column_holds_no_number(
     tables.close()
 
 
+class FullDisk:
+    """A database that cannot write; its words are those that DuckDB has then."""
+
+    def cursor(self) -> "FullDisk":
+        return self
+
+    def __enter__(self) -> "FullDisk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing."""
+
+    def interrupt(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def execute(self, *_: object) -> None:
+        import duckdb
+
+        raise duckdb.IOException('IO Error: Could not write file "x": No space left on device')
+
+
+def test_a_full_disk_is_no_fault_of_ours(tmp_path: Path, there: Sequence[Column]) -> None:
+    tables: Any = Tables(Files(tmp_path), ServiceSettings(state=tmp_path))
+    tables._database = FullDisk()
+    put_shard(tables.files.shards(JOB), 0, there, ROWS)
+    with pytest.raises(Problem) as caught:
+        tables.export(JOB, ask(there, None, None, None, None), "csv", "tag")
+    assert caught.value.code == "storage_full"
+    assert list(tables.files.exports().iterdir()) == []
+
+
 def test_the_database_reaches_its_folders_only(
     tables: Tables, there: Sequence[Column], tmp_path: Path
 ) -> None:
