@@ -138,6 +138,8 @@ def _of_plain(file: IO[bytes], name: str, kind: Format | None, head: bytes) -> I
     except ODD as fault:  # of a reader that met what it does not expect; other files are fine
         broken = UnreadableStructure("The file is broken.", got=type(fault).__name__)
         yield _refused(name, broken)
+    except MemoryError:
+        yield _refused(name, TooLarge("Reading the file takes more memory than it may."))
 
 
 def _whole(file: IO[bytes], name: str, kind: Format) -> Piece:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -225,10 +226,26 @@ def test_a_folder_that_is_gone_when_its_turn_comes_is_a_bad_piece(tmp_path):
     assert told(stream) == [("c/x.cif", None), ("b", "unreadable_structure")]
 
 
+def ran(path, **how) -> list:
+    """What the program tells of a place."""
+    command = [sys.executable, "-m", "workers.pieces", "1", "place", str(path)]
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(subprocess.run(command, capture_output=True, check=True, **how).stdout)
+    return list(unpacker)
+
+
 def test_the_program_writes_to_a_descriptor(tmp_path):
     (tmp_path / "a.cif").write_text(CIF.format("a"))
-    command = [sys.executable, "-m", "workers.pieces", "1", "place", str(tmp_path)]
-    ran = subprocess.run(command, capture_output=True, check=True)
-    unpacker = msgpack.Unpacker()
-    unpacker.feed(ran.stdout)
-    assert [found and found[0] for found in unpacker] == ["a.cif", None]
+    assert [found and found[0] for found in ran(tmp_path)] == ["a.cif", None]
+
+
+def little_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (700_000_000, 700_000_000))
+
+
+def test_a_document_that_takes_too_much_memory_costs_no_other_file(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"[" + b"[]," * 8_000_000 + b"[]]")
+    (tmp_path / "b.cif").write_text(CIF.format("a"))
+    greedy, other, end = ran(tmp_path, preexec_fn=little_memory)
+    assert (greedy[0], greedy[3]["code"]) == ("a.json", "too_large")
+    assert (other[0], other[3], end) == ("b.cif", None, None)
