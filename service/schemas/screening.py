@@ -10,10 +10,7 @@ from service.schemas.problem import ErrorItem
 
 JOB = "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"
 DATASET = "Id or name of a data set, whose structures are screened."
-LOCATION = (
-    "A file or folder that the service can read, below one of its MATPROP_INPUT_ROOTS: an absolute path, or "
-    "`s3://bucket/prefix`."
-)
+LOCATION = "A file or folder that the service can read, below one of its MATPROP_INPUT_ROOTS: an absolute path."
 
 
 class ScreeningRequest(BaseModel):

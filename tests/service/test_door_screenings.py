@@ -345,27 +345,24 @@ def shelf(tmp_path: Path) -> Path:
 
 
 def test_what_lies_below_a_root_is_found_by_every_name(shelf: Path) -> None:
-    roots = roots_of(f" {shelf} ,s3://bucket/prefix")
+    roots = roots_of(f" {shelf} , /elsewhere")
     real = str((shelf / "inner" / "a.zip").resolve())
     for name in ("inner/a.zip", "inner/../inner/a.zip", "in", "./inner//a.zip"):
         assert resolved(f"{shelf}/{name}", roots) == real
     assert resolved(f"{shelf.parent}/link-to-root/inner/a.zip", roots) == real
     assert resolved(f"file://{shelf}/inner/a.zip", roots) == real
     assert resolved(str(shelf), roots) == str(shelf.resolve())
-    for address in ("s3://bucket/prefix", "s3://bucket/prefix/a.zip", "s3://bucket/prefix/a/"):
-        assert resolved(address, roots) == address
 
 
 @pytest.mark.parametrize(
     "location",
     ["{root}/../root-other/b.zip", "{root}/out/b.zip", "{root}/out/no.zip", "{root}-other/b.zip",
-     "{root}-other/no.zip", "/etc/passwd", "/", "/nothing/there", "s3://bucket/prefixed/a", "s3://bucket",
-     "s3://other/prefix/a", "s3://bucket/prefix/../other", "s3://bucket//prefix/a", "file:///etc/passwd"],
+     "{root}-other/no.zip", "/etc/passwd", "/", "/nothing/there", "file:///etc/passwd"],
 )  # fmt: skip
 def test_what_lies_elsewhere_is_refused_alike_whether_it_is_there_or_not(
     shelf: Path, location: str
 ) -> None:
-    roots = roots_of(f"{shelf},s3://bucket/prefix")
+    roots = roots_of(f"{shelf},/elsewhere")
     named = location.format(root=shelf)
     with pytest.raises(Problem) as caught:
         resolved(named, roots)
@@ -378,7 +375,7 @@ def test_what_lies_elsewhere_is_refused_alike_whether_it_is_there_or_not(
 @pytest.mark.parametrize(
     "location",
     [
-        *("{root}/no.zip", "{root}/pipe", "{root}/\0", "", "relative", "ftp://a/b"),
+        *("{root}/no.zip", "{root}/pipe", "{root}/\0", "", "relative", "ftp://a/b", "s3://a/b"),
         *("{root}/" + 300 * "a", "{root}/\ud800", "file://{root}/%00", "file://[::1", "file://a/b"),
     ],
 )
@@ -398,6 +395,6 @@ def test_a_location_is_handed_to_the_workers_as_what_it_is(open_door: Opener, sh
 
 
 def test_roots_that_are_none_refuse_the_start() -> None:
-    for wrong in ("data", "https://a/b", "s3:/a", "s3://"):
-        with pytest.raises(ValueError, match="neither"):
+    for wrong in ("data", "https://a/b", "s3://a/b"):
+        with pytest.raises(ValueError, match="no absolute path"):
             roots_of(wrong)
