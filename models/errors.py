@@ -173,6 +173,12 @@ class UnfitStructure(InputError):
     code = "unfit_structure"
 
 
+class SourceChanged(InputError):
+    """A place that has become another one while a screening read it."""
+
+    code = "source_changed"
+
+
 class ModelError(MatpropError):
     """The fault is ours; the sender is told the code and the job, the log the rest."""
 

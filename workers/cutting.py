@@ -167,7 +167,9 @@ class Cutter:
         )
         while True:
             hold.check()
-            told = hold.jobs.cut(claim, new, number, growing.size)
+            told = hold.jobs.cut(
+                claim, new, number, size_bytes=growing.size, last=growing.pieces[-1][0]
+            )
             if told.word in ("cancelled", "lost"):
                 raise Stopped(Beat(told.word))
             if told.word == "ok":
@@ -180,7 +182,7 @@ class Cutter:
         """What is not cut yet; nothing now and then, while the source lets wait."""
         claim = hold.claim
         if claim.retry_of is None:
-            yield from self._from_source(hold, order, claim.items)
+            yield from self._from_source(hold, order, claim)
             return
         yield from _after(claim.items, self._again(hold, order, claim.retry_of))
 
@@ -194,7 +196,7 @@ class Cutter:
             yield from self._of_chunk(old, number)
         if old.children is None or old.fault is not None:
             if old.retry_of is None:
-                yield from self._from_source(hold, order, old.items)
+                yield from self._from_source(hold, order, old)
             else:
                 yield from _after(old.items, self._again(hold, order, old.retry_of))
 
@@ -213,9 +215,12 @@ class Cutter:
             if wanted is None or entry.index in wanted:
                 yield entry.name, entry.format, entry.data, entry.error
 
-    def _from_source(self, hold: Hold, order: ScreenOrder, skip: int) -> Iterator[Piece | None]:
+    def _from_source(self, hold: Hold, order: ScreenOrder, before: Job) -> Iterator[Piece | None]:
+        """What is behind that which was cut before."""
         kind, path = self._place(hold.claim, order)
-        wishes = [kind, str(path), f"--skip={skip}"]
+        wishes = [kind, str(path), f"--skip={before.items}"]
+        if order.location and before.last and "\0" not in before.last:  # all else never changes
+            wishes += [f"--last={before.last}"]
         wishes += [f"--format={order.format}"] if order.format else []
         with _piped() as (reading, writing):
             arguments = [str(writing), *wishes]

@@ -160,9 +160,11 @@ class Jobs:
         """All children are submitted; after the last one's end the job is queued again, to close."""
         return run(self.redis, moves.spread(claim, children))
 
-    def cut(self, claim: Claim, new: NewJob, number: int, size_bytes: int) -> Cut:
-        """Submit a chunk of a screening; the same number twice changes nothing."""
-        return run(self.redis, moves.cut(self.limits, claim, new, number, size_bytes))
+    def cut(self, claim: Claim, new: NewJob, number: int, *, size_bytes: int, last: str) -> Cut:
+        """Submit a chunk of a screening, whose last structure is called so; the same number twice changes nothing."""
+        return run(
+            self.redis, moves.cut(self.limits, claim, new, number, size_bytes=size_bytes, last=last)
+        )
 
     def sleep(
         self,

@@ -111,7 +111,9 @@ def spread(claim: Claim, children: int) -> Call[bool]:
     return Call(script("spread"), (*_fence(claim), children), bool)
 
 
-def cut(limits: JobLimits, claim: Claim, new: NewJob, number: int, size_bytes: int) -> Call[Cut]:
+def cut(
+    limits: JobLimits, claim: Claim, new: NewJob, number: int, *, size_bytes: int, last: str
+) -> Call[Cut]:
     """Record a chunk, and in the same step how far its screening is cut."""
     fields = {
         "kind": str(new.kind),
@@ -128,7 +130,7 @@ def cut(limits: JobLimits, claim: Claim, new: NewJob, number: int, size_bytes: i
     packed = json.dumps({name: value for name, value in fields.items() if value is not None})
     return Call(
         script("cut"),
-        (*_fence(claim), checked_job(new.id), number, DUE_MESSAGE_MS, packed),
+        (*_fence(claim), checked_job(new.id), number, DUE_MESSAGE_MS, packed, last),
         _cut,
     )
 

@@ -2,7 +2,7 @@
 
 What strangers send is opened here only, in a process of its own with limits on memory and time:
 
-    python -m workers.pieces DESCRIPTOR KIND PATH [--format F] [--skip N]
+    python -m workers.pieces DESCRIPTOR KIND PATH [--format F] [--skip N] [--last NAME]
 
 writes msgpack to the descriptor: `[name, format, text, error]` a piece, and at last nil, or the error that ended it.
 KIND is `pack`, `dataset` or `place`.
@@ -31,6 +31,7 @@ from models.errors import (
     EmptyInput,
     InputError,
     MatpropError,
+    SourceChanged,
     TooLarge,
     UnknownFormat,
     UnreadableStructure,
@@ -367,18 +368,36 @@ SOURCES: dict[str, Callable[[Path, str | None], Iterator[Piece]]] = {
 }
 
 
-def tell(out: IO[bytes], pieces: Iterator[Piece], skip: int) -> None:
-    """All pieces but the first ones, then how it ended."""
+def tell(out: IO[bytes], pieces: Iterator[Piece], skip: int, last: str | None = None) -> None:
+    """All pieces but the first ones, the last of which was called so; then how it ended."""
     end: dict[str, Any] | None = None
+    number = -1
     try:
         for number, piece in enumerate(pieces):
+            if number == skip - 1 and last not in (None, _plain(piece.name)):
+                raise _changed(last, _plain(piece.name))
             if number >= MOST_PIECES:
                 raise TooLarge(f"The source holds more than {MOST_PIECES:,} structures.")
             if number >= skip:
                 out.write(_packed([piece.name, piece.format, piece.data, piece.error]))
+        if last is not None and number < skip - 1:
+            raise _changed(last, "nothing")
     except MatpropError as error:
         end = error.as_dict()
     out.write(_packed(end))
+
+
+def _changed(last: str | None, found: str) -> SourceChanged:
+    return SourceChanged(
+        "The place has become another one while it was read: what was read last is no longer where it was.",
+        expected=last,
+        got=found,
+    )
+
+
+def _plain(name: str) -> str:
+    """As the other side has it."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _packed(message: Any) -> bytes:
@@ -394,9 +413,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("path", type=Path)
     parser.add_argument("--format")
     parser.add_argument("--skip", type=int, default=0)
+    parser.add_argument("--last")
     given = parser.parse_args(arguments)
     with open(given.descriptor, "wb", HELD_BYTES) as out:  # noqa: PTH123 - no path
-        tell(out, SOURCES[given.kind](given.path, given.format), given.skip)
+        tell(out, SOURCES[given.kind](given.path, given.format), given.skip, given.last)
     return 0
 
 

@@ -110,6 +110,7 @@ class Job:
     children: int | None = None  # how many; set when all of them have been submitted
     cut: int = 0  # chunks of a screening so far, and the structures in them
     items: int = 0
+    last: str | None = None  # what the source calls the last of them
     part: int | None = None  # a chunk's number
     fault: dict[str, Any] | None = None  # why a screening's source could not be read to its end
     told: int = 0  # how much of its reports has become events
@@ -219,11 +220,18 @@ def job_of(job: str, fields: Mapping[str, str]) -> Job:
         children=int(fields["children"]) if "children" in fields else None,
         cut=int(fields.get("cut", 0)),
         items=int(fields.get("items", 0)),
+        last=_last(fields),
         part=int(fields["part"]) if "part" in fields else None,
         fault=json.loads(fields["fault"]) if "fault" in fields else None,
         told=int(fields.get("told", 0)),
         ttl_s=int(fields["ttl"]),
     )
+
+
+def _last(fields: Mapping[str, str]) -> str | None:
+    """Told with its place: a version that tells no name may have cut more since."""
+    items, _, name = fields.get("last", "").partition(":")
+    return name if items and items == fields.get("items") else None
 
 
 def _seconds(milliseconds: str | None) -> float | None:

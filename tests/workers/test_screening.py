@@ -310,6 +310,34 @@ def test_a_retry_goes_on_with_a_source_that_could_not_be_read_to_its_end(desk, s
     assert names == [f"a.zip/d/{place}.vasp" for place in range(60)]
 
 
+def test_a_place_that_changes_while_it_is_read_is_told_and_no_row_is_doubled(desk, stage, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    for number in range(100, 400):
+        (place / f"{number}.vasp").write_text("Na2")
+    desk.cutter = Cutter(stage.files, desk.cutter.close, ahead=(3, 1))
+    job = desk.submit(location=str(place))
+    desk.step(CUT)
+    (place / "000.vasp").write_text("Na1")
+    record = desk.finish(job)
+    assert (record.status, record.error["code"]) == (Status.FAILED, "source_changed")
+    names = [row["name"] for row in desk.rows(job)]
+    assert names == [f"{100 + place}.vasp" for place in range(16 + 32 + 64)]
+
+
+def test_a_place_that_stays_as_it_is_is_read_to_its_end(desk, stage, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "a.jsonl").write_text("".join(map(row_called, ["a", "b\0", "-c", "d:é"] * 75)))
+    desk.cutter = Cutter(stage.files, desk.cutter.close, ahead=(3, 1))
+    record = desk.finish(desk.submit(location=str(place), format=None))
+    assert (record.status, record.done) == (Status.SUCCEEDED, 300)
+
+
+def row_called(name: str) -> str:
+    return json.dumps({"name": name, "poscar": "Na2"}) + "\n"
+
+
 def test_screenings_take_turns(desk):
     first = desk.submit(("a.zip", words(300)))
     desk.step(CUT)
