@@ -27,6 +27,7 @@ from workers.owning import Hold, Outcome, Stopped
 from workers.pack import PackWriter, read_pack
 from workers.records import Cut
 from workers.shards import failed_rows, look
+from workers.store import Entry
 
 MODULE = "workers.pieces"
 READING = Bounds(cpu_s=14_400, wall_s=math.inf, file_bytes=0, niceness=5)
@@ -207,10 +208,10 @@ class Cutter:
             if not about.failed:
                 return
             pack, wanted = self.files.chunk(old.id, number, about.mark), set(failed_rows(shard))
-        else:  # of several, the last one is that of the cutter who got on
+        else:  # of several, that of the last attempt: one before it may have been written late, in vain
             folder = self.files.chunk(old.id, number, "").parent
             packs = self.files.store.list(f"{self.files.key(folder)}/{number:08d}.")
-            pack = self.files.root / max(packs, key=lambda entry: entry.changed).key
+            pack = self.files.root / max(packs, key=_attempt).key
         for entry in read_pack(self.files.fetch(pack)):
             if wanted is None or entry.index in wanted:
                 yield entry.name, entry.format, entry.data, entry.error
@@ -253,6 +254,11 @@ def goal(number: int, told: Cut) -> tuple[int, float]:
     if not told.took_s:
         return rows, MOST_BYTES
     return rows, min(MOST_BYTES, AIM_S * told.took_bytes / told.took_s)
+
+
+def _attempt(pack: Entry) -> tuple[int, float]:
+    """Whose it is; a broker that lost its last second may give the same number twice."""
+    return int(Path(pack.key).name.split(".")[1].partition("-")[0]), pack.changed
 
 
 def _after(count: int, pieces: Iterator[Piece | None]) -> Iterator[Piece | None]:

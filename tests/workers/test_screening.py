@@ -15,10 +15,12 @@ from models.errors import TooLarge
 from tests.workers.conftest import card
 from workers.closing import Closer
 from workers.columns import answers, columns
-from workers.contract import BULK, CUT, ScreenOrder, Task
+from workers.contract import BULK, CUT, Queue, ScreenOrder, Task
 from workers.cutting import Cutter
 from workers.jobs import Job, NewJob, Status, child_id, new_id
+from workers.owning import Holder
 from workers.pack import PackWriter
+from workers.pulse import Pulse
 from workers.screening import Screener
 
 POSCAR = "poscar"  # what the played reader reads is called so
@@ -210,6 +212,33 @@ def test_no_structure_is_lost_when_the_broker_forgets_a_chunk_under_its_cutter(d
     record = desk.finish(job)
     assert (record.status, record.done, record.total) == (Status.SUCCEEDED, count, count)
     assert [row["index"] for row in desk.rows(job)] == list(range(count))
+
+
+def test_a_retry_takes_no_chunk_of_a_cutter_that_woke_up_too_late(desk, stage):
+    def sleeps(self, *arguments):
+        number = arguments[3]
+        if number == 1 and not slept:
+            slept.append(arguments)
+            desk.jobs.redis.zadd("mp:leases", {job: 0})
+            desk.jobs.reconcile()
+            desk.jobs.redis.zadd("mp:wake:cut", {job: 0})
+            other.run(desk.take(CUT), desk.cutter.run)
+            arguments[2].pieces.pop()
+        return real(self, *arguments)
+
+    real, slept = Cutter._submit, []
+    pulse = Pulse(desk.jobs, Queue.PARSE, "parse.2", stage.tally)
+    other = Holder(desk.jobs, pulse, stage.stopping, 0.0, stage.tally)
+    job = desk.submit(("a.zip", words(100)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cutter, "_submit", sleeps)
+        desk.step(CUT)
+    desk.jobs.cancel(job)
+    desk.finish(job)
+    again = new_id("job")
+    stage.files.lend(job, again)
+    assert desk.jobs.retry(job, again)
+    assert desk.finish(again).done == 100
 
 
 def test_a_chunk_whose_worker_was_lost_is_done_again_and_counts_once(desk):
