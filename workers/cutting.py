@@ -17,7 +17,14 @@ from typing import Any
 
 import msgpack
 
-from models.errors import EmptyInput, InputError, MatpropError, ModelError, TooLarge
+from models.errors import (
+    EmptyInput,
+    InputError,
+    MatpropError,
+    ModelError,
+    TooLarge,
+    UnknownDataset,
+)
 from workers import limited
 from workers.contract import ChunkOrder, ScreenOrder, Task
 from workers.files import Files
@@ -27,6 +34,7 @@ from workers.owning import Hold, Outcome, Stopped
 from workers.pack import PackWriter, read_pack
 from workers.records import Cut
 from workers.shards import failed_rows, look
+from workers.shelf import MANIFEST
 from workers.store import Entry
 
 MODULE = "workers.pieces"
@@ -239,7 +247,10 @@ class Cutter:
     def _place(self, claim: Claim, order: ScreenOrder) -> tuple[str, Path]:
         """Where the source is, and of what kind."""
         if order.dataset is not None:
-            return "dataset", self.files.fetch_all(self.files.dataset(order.dataset)).resolve()
+            folder = self.files.fetch_all(self.files.dataset(order.dataset)).resolve()
+            if not (folder / MANIFEST).exists():  # deleted since, and this is a retry
+                raise UnknownDataset(f"The data set {order.dataset} is no longer here.")
+            return "dataset", folder
         if order.location is not None:
             return "place", Path(order.location)
         try:

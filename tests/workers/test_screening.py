@@ -388,6 +388,11 @@ def test_a_source_that_cannot_be_read_fails_with_its_reason(desk):
     assert (record.status, record.error["code"]) == (Status.FAILED, "bad_archive")
 
 
+def test_a_data_set_that_is_gone_by_now_is_told(desk):
+    record = desk.finish(desk.submit(dataset="set_01JD3Q5T8Z6M4W2K7N9V1X3B5C"))
+    assert (record.status, record.error["code"]) == (Status.FAILED, "unknown_dataset")
+
+
 def test_an_archive_without_structures_says_so(desk):
     record = desk.finish(desk.submit(("a.zip", zipped({"readme.md": "x"}))))
     assert (record.status, record.error["code"]) == (Status.FAILED, "empty_input")
