@@ -69,6 +69,9 @@ def make_celery(settings: WorkerSettings) -> "Celery":
     """The Celery client that service and workers share."""
     from celery import Celery  # half of a light process's start, and most of them never publish
 
+    from workers import delivery
+
+    delivery.install()
     url, transport, tls = for_celery(address_of(settings.redis_url))
     celery = Celery("matprop", broker=url, set_as_current=False)
     celery.conf.update(

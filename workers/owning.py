@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from models.errors import MatpropError, ModelError
 from workers import logs, tracing
 from workers.jobs import Beat, BrokerAway, Claim, Jobs, Status
 from workers.metrics import Tally
 from workers.pulse import Grip, Pulse
+from workers.scripts import away
 from workers.stopping import Stopping
 
 log = logging.getLogger("matprop.jobs")
@@ -117,7 +120,9 @@ class Holder:
             )
         except BrokerAway:
             raise  # the record's lease ends by itself, and another worker takes the job up
-        except Exception:
+        except Exception as fault:
+            if isinstance(fault, RedisError) and isinstance(gone := away(fault), BrokerAway):
+                raise gone from fault
             log.exception("a job failed unexpectedly")
             return Outcome(Status.FAILED, internal().as_dict())
 
