@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,8 +138,9 @@ class Plant:
 
         wait_until(over, f"the end of all but {most} jobs")
 
-    def counted(self, name: str) -> dict[str, int]:
-        return {key.decode(): int(number) for key, number in self.redis.hgetall(name).items()}
+    def counted(self, name: str) -> Counter[str]:
+        """How many claims of each job have told this."""
+        return Counter(told.decode().split()[0] for told in self.redis.smembers(name))
 
     def lost(self) -> list[str]:
         return [job for job in self.submitted if self.jobs.get(job).status is not Status.SUCCEEDED]

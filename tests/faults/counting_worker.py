@@ -8,7 +8,7 @@ from workers.app import app  # noqa: F401 - what celery looks for
 from workers.children import CHILDREN, Base
 from workers.contract import Queue
 from workers.drain import Drain
-from workers.jobs import Status
+from workers.jobs import Claim, Status
 from workers.owning import Hold, Outcome
 from workers.settings import WorkerSettings
 from workers.stopping import Stopping
@@ -38,22 +38,33 @@ class CountingChild(Base):
         self.count(holder, counter, job, self.work(counter))
 
     def count(self, holder, counter, job, work) -> None:
-        if holder.run(job, work):
-            counter.hincrby("committed", job, 1)
+        claims: list[Claim] = []
+
+        def noted(hold: Hold) -> Outcome:
+            claims.append(hold.claim)
+            return work(hold)
+
+        if holder.run(job, noted):
+            note(counter, "committed", claims[-1])
 
     def work(self, counter):
         def run(hold: Hold) -> Outcome:
-            counter.hincrby("begun", hold.claim.id, 1)
+            note(counter, "begun", hold.claim)
             if hold.claim.label == "poison":
                 os.kill(os.getpid(), signal.SIGKILL)
             until = time.monotonic() + int(hold.claim.order) / 1000
             while time.monotonic() < until:
                 hold.check()
                 time.sleep(0.002)
-            counter.hincrby("executed", hold.claim.id, 1)
+            note(counter, "executed", hold.claim)
             return Outcome(Status.SUCCEEDED)
 
         return run
+
+
+def note(counter, what: str, claim: Claim) -> None:
+    """Once a claim: a client that hears no answer asks again."""
+    counter.sadd(what, f"{claim.id} {claim.worker}")
 
 
 CHILDREN[Queue.PARSE] = CountingChild
