@@ -29,7 +29,8 @@ class Watch:
         # Submitted, but the broker's answer did not come (yet), and since when.
         self.doubtful: dict[str, float] = {}
         self.health: Health | None = None
-        self._at = float("-inf")
+        self._at = float("-inf")  # when the last look began that saw something
+        self._in_vain = float("-inf")  # when the last one ended that did not
         self._seen: dict[Queue, float] = {}
         self._away = False
         self._looking = asyncio.Lock()
@@ -53,11 +54,14 @@ class Watch:
             # Whoever waited for another's look takes it, if it began late enough.
             if self.health is not None and not self._away and self._at >= oldest:
                 return self.health
+            if self._in_vain >= oldest:  # one after the other, they would wait for ever longer
+                raise away()
             began = time.monotonic()
             try:
                 async with reaching():
                     health = await self.jobs.health()
             except Problem:
+                self._in_vain = time.monotonic()
                 self._note(away=True)
                 raise
             self._note(away=False)
