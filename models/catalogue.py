@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -221,11 +222,21 @@ def _numbers(folder: Path) -> set[int]:
 def _stamps(folders: Sequence[Path]) -> Iterator[tuple[str, int]]:
     """Adding or removing a version changes the time of its model's folder."""
     for folder in folders:
-        try:
-            with os.scandir(folder) as found:
-                yield from ((each.path, each.stat().st_mtime_ns) for each in found if each.is_dir())
-        except FileNotFoundError:
-            continue
+        yield from _shipped() if folder == RELEASED else _looked(folder)
+
+
+@cache
+def _shipped() -> tuple[tuple[str, int], ...]:
+    """What came with the program stays as it is while it runs."""
+    return _looked(RELEASED)
+
+
+def _looked(folder: Path) -> tuple[tuple[str, int], ...]:
+    try:
+        with os.scandir(folder) as found:
+            return tuple((each.path, each.stat().st_mtime_ns) for each in found if each.is_dir())
+    except FileNotFoundError:
+        return ()
 
 
 def _read(folders: Sequence[Path], before: _Seen, stamp: tuple[tuple[str, int], ...]) -> _Seen:
