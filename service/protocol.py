@@ -12,6 +12,7 @@ from service.problems import MEDIA_TYPE, Problem
 LAST_HEAD_S = 1.0  # at a stop: for who has connected, and is about to ask
 LINGER_S = 10.0  # so that a client that is still sending can read why it was refused
 MOST_HEAD_BYTES = 32_768
+MOST_CONNECTIONS = 2_000  # of a process; more would wait longer than callers do
 
 
 def protocol(head_s: float) -> type[H11Protocol]:
@@ -26,11 +27,15 @@ class PatientProtocol(H11Protocol):
     _head_timer: asyncio.TimerHandle | None = None
     _linger_timer: asyncio.TimerHandle | None = None
     _leaving = False
+    _turned_away = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A fresh connection has to say what it wants."""
+        """A fresh connection has to say what it wants; one too many is told at once to come again."""
         super().connection_made(transport)
-        self._await_head()
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._turn_away()
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -39,6 +44,8 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The first byte after an answer starts the clock of the next head."""
+        if self._turned_away:
+            return
         between = self.cycle is None or self.cycle.response_complete
         if between and self._linger_timer is None:
             self._await_head()
@@ -99,11 +106,24 @@ class PatientProtocol(H11Protocol):
         else:
             self._close()
 
+    def _turn_away(self) -> None:
+        self._turned_away = True
+        self._answer(Problem("busy", f"{MOST_CONNECTIONS:,} connections are open."))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        # To hang up on who is still sending would take the answer from him.
+        self._linger_timer = self.loop.call_later(LAST_HEAD_S, self._close)
+
     def _refuse(self, problem: Problem) -> None:
         """Answers without the application, and closes."""
+        self._answer(problem)
+        self.transport.close()
+
+    def _answer(self, problem: Problem) -> None:
         name = request_id(None)
         body = problem.response(name).body
         headers = [
+            *((key.lower().encode(), value.encode()) for key, value in problem.headers.items()),
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
@@ -119,7 +139,6 @@ class PatientProtocol(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:
             pass
-        self.transport.close()
 
     def _close(self) -> None:
         if not self.transport.is_closing():

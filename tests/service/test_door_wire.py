@@ -184,3 +184,17 @@ def test_names_from_outside_do_not_break_the_log(
 def test_the_query_is_checked_on_every_route(door: Any) -> None:
     for path in ("/", "/health/live", "/v1/models", "/v1/limits", "/metrics", "/docs"):
         problem(door.client.get(f"{path}?x=1"), 422, "unknown_field")
+
+
+def test_one_connection_too_many_is_told_at_once_to_come_again(
+    door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.client.get("/health/live")  # its connection stays
+    monkeypatch.setattr("service.protocol.MOST_CONNECTIONS", 1)
+    head, _, body = said(door.port, HEAD + b"Content-Length: 80\r\n\r\n", FORM).partition(
+        b"\r\n\r\n"
+    )
+    assert head.startswith(b"HTTP/1.1 503")
+    assert b"\r\nretry-after: 2" in head.lower()
+    assert b'"code":"busy"' in body
+    assert door.client.get("/health/live").status_code == 200
