@@ -57,7 +57,8 @@ class ServiceSettings(WorkerSettings):
 
     input_roots: str = Field(
         "",
-        description="Comma-separated folders whose content callers may screen by its `location`; none when empty.",
+        description="Comma-separated folders and `s3://bucket/prefix` addresses whose content callers may screen "
+        "by its `location`; none when empty.",
     )
     max_table_queries: int = Field(
         2, ge=1, description="Questions to tables that are answered at once; a few more wait."

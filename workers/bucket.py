@@ -99,8 +99,7 @@ class Bucket:
 
     def open(self, key: str) -> BinaryIO:
         """Each part is asked for when it is read."""
-        head = self.call("head_object", key)
-        return io.BufferedReader(_Parts(self, key, int(head["ContentLength"])), PIECE_BYTES)
+        return io.BufferedReader(_Parts(self, key, self.about(key).size), PIECE_BYTES)
 
     def read(self, key: str) -> tuple[bytes, str]:
         """One call; never from the cache."""
@@ -108,19 +107,35 @@ class Bucket:
         return found["Body"], str(found["ETag"])
 
     def bring(self, key: str, out: BinaryIO) -> None:
-        """Piece by piece, all of the same object; a piece that does not come is asked for again."""
+        """Part by part."""
+        out.writelines(self.parts(key))
+
+    def parts(self, key: str, tag: str | None = None) -> Iterator[bytes]:
+        """All of the same object, of this tag; a part that does not come is asked for again.
+
+        Raises: FileNotFoundError, FileExistsError if it is another one.
+        """
+        only = {"IfMatch": tag} if tag else {}
         try:
-            found = self.call("get_object", key, Range=f"bytes=0-{PIECE_BYTES - 1}")
+            found = self.call("get_object", key, Range=f"bytes=0-{PIECE_BYTES - 1}", **only)
         except EOFError:  # an empty one has no first byte
             return
-        size, tag = _size_of(found), found["ETag"]
-        out.write(found["Body"])
-        for at in range(len(found["Body"]), size, PIECE_BYTES):
+        size, only = _size_of(found), {"IfMatch": str(found["ETag"])}
+        got = len(found["Body"])
+        yield found["Body"]
+        for at in range(got, size, PIECE_BYTES):
             last = min(at + PIECE_BYTES, size) - 1
-            piece = self.call("get_object", key, Range=f"bytes={at}-{last}", IfMatch=tag)
-            out.write(piece["Body"])
-        if out.tell() != size:
-            raise StoreAway(f"The store gave {out.tell()} of {size} bytes of {key}.")
+            part = self.call("get_object", key, Range=f"bytes={at}-{last}", **only)
+            got += len(part["Body"])
+            yield part["Body"]
+        if got != size:
+            raise StoreAway(f"The store gave {got} of {size} bytes of {key}.")
+
+    def about(self, key: str) -> Entry:
+        """An object without its bytes. Raises: FileNotFoundError."""
+        head = self.call("head_object", key)
+        changed = head["LastModified"].timestamp()
+        return Entry(key, int(head["ContentLength"]), changed, str(head["ETag"]))
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """A thousand a call."""
@@ -322,6 +337,12 @@ def system(reach: Reach, _process: int) -> "S3FileSystem":
 
 def told_of(error: BaseException, what: str) -> Exception:
     """An error of the libraries as one of ours."""
+    if isinstance(error, ImportError):
+        return StoreAway(
+            "What lies in a bucket cannot be read: the extra `s3` is not installed here.",
+            passing=False,
+            hint="Install it where the workers are: pip install 'matprop[worker,s3]'.",
+        )
     response = getattr(error.__cause__ or error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

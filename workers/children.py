@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +25,7 @@ from workers.pulse import Pulse
 from workers.settings import WorkerSettings
 from workers.software import about_process
 from workers.stopping import Stopping
+from workers.store import bucket_of
 from workers.versions import catalogue_of
 
 if TYPE_CHECKING:
@@ -173,8 +174,10 @@ class ParseChild(Base):
     def _cut(self) -> None:
         from workers.closing import Closer
         from workers.cutting import Cutter
+        from workers.places import Places
 
-        self.serve(CUT, Cutter(self.files, Closer(self.files, self.catalogue()).close))
+        places = Places(self.files, partial(bucket_of, self.settings))
+        self.serve(CUT, Cutter(self.files, Closer(self.files, self.catalogue()).close, places))
 
     def _bulk(self) -> None:
         from workers.screening import Screener

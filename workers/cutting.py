@@ -32,6 +32,7 @@ from workers.jobs import Beat, Claim, Job, NewJob, Status, child_id
 from workers.limited import Bounds
 from workers.owning import Hold, Outcome, Stopped
 from workers.pack import PackWriter, read_pack
+from workers.places import S3, Places
 from workers.records import Cut
 from workers.shards import failed_rows, look
 from workers.shelf import MANIFEST
@@ -53,7 +54,8 @@ PIPE_BYTES = 1 << 20
 
 log = logging.getLogger("matprop.worker")
 
-Piece = tuple[str, str | None, bytes, dict[str, Any] | None]  # name, format, text, error
+# name, format, text, error, and by what the source finds it again
+Piece = tuple[str, str | None, bytes, dict[str, Any] | None, str]
 
 
 @dataclass(slots=True)
@@ -81,6 +83,15 @@ class Growing:
         return dear or len(self.pieces) >= rows or time.monotonic() - self.since >= PATIENCE_S
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What its process is told and inherits; and when something last came to that from elsewhere."""
+
+    words: tuple[str, ...]
+    kept: tuple[int, ...] = ()
+    moved: Callable[[], float] = lambda: 0.0
+
+
 class Cutter:
     """Cuts screenings and closes them, for one thread."""
 
@@ -88,11 +99,13 @@ class Cutter:
         self,
         files: Files,
         close: Callable[[Hold], Outcome],
+        places: Places,
         bounds: Bounds = READING,
         ahead: tuple[int, int] = (AHEAD, LEFT),
     ) -> None:
         self.files = files
         self.close = close
+        self.places = places
         self.bounds = bounds
         self.ahead, self.left = ahead
 
@@ -145,7 +158,7 @@ class Cutter:
         mark = f"{claim.attempt}-{str(claim.worker).rpartition('.')[2]}"
         with self.files.written(self.files.chunk(claim.id, number, mark), mark) as file:
             pack = PackWriter(file)
-            for name, kind, data, error in growing.pieces:
+            for name, kind, data, error, _ in growing.pieces:
                 pack.begin(name, kind)
                 if error is not None:
                     pack.drop(error)
@@ -177,7 +190,7 @@ class Cutter:
         while True:
             hold.check()
             told = hold.jobs.cut(
-                claim, new, number, size_bytes=growing.size, last=growing.pieces[-1][0]
+                claim, new, number, size_bytes=growing.size, last=growing.pieces[-1][-1]
             )
             if told.word in ("cancelled", "lost"):
                 raise Stopped(Beat(told.word))
@@ -222,20 +235,18 @@ class Cutter:
             pack = self.files.root / max(packs, key=_attempt).key
         for entry in read_pack(self.files.fetch(pack)):
             if wanted is None or entry.index in wanted:
-                yield entry.name, entry.format, entry.data, entry.error
+                yield entry.name, entry.format, entry.data, entry.error, entry.name
 
     def _from_source(self, hold: Hold, order: ScreenOrder, before: Job) -> Iterator[Piece | None]:
         """What is behind that which was cut before."""
-        kind, path = self._place(hold.claim, order)
-        wishes = [kind, str(path), f"--skip={before.items}"]
-        if order.location and before.last and "\0" not in before.last:  # all else never changes
-            wishes += [f"--last={before.last}"]
+        wishes = [f"--skip={before.items}"]
         wishes += [f"--format={order.format}"] if order.format else []
-        with _piped() as (reading, writing):
-            arguments = [str(writing), *wishes]
-            with limited.started(MODULE, arguments, self.bounds, (writing,)) as running:
+        with self._source(hold, order, before) as source, _piped() as (reading, writing):
+            arguments = [str(writing), *source.words, *wishes]
+            kept = (writing, *source.kept)
+            with limited.started(MODULE, arguments, self.bounds, kept) as running:
                 os.close(writing)
-                ended = yield from _read(reading, hold)
+                ended = yield from _read(reading, hold, source.moved)
                 if not ended:
                     code = running.wait(PAUSE_S)
                     log.error("taking a source apart: %s %s", code, running.ended(code).errors)
@@ -244,17 +255,30 @@ class Cutter:
                         hint="Send it in several parts, or as JSON lines.",
                     )
 
-    def _place(self, claim: Claim, order: ScreenOrder) -> tuple[str, Path]:
-        """Where the source is, and of what kind."""
+    @contextmanager
+    def _source(self, hold: Hold, order: ScreenOrder, before: Job) -> Iterator[Source]:
+        """Where it is, and of what kind."""
+        if order.location is None:
+            yield Source(self._own(hold.claim, order))
+        elif order.location.startswith(S3):
+            begin, first = _begin(before)
+            with self.places.feed(hold, before.id, order.location, begin) as feed:
+                words = ("feed", str(feed.descriptor), f"--first={first}")
+                yield Source(words, (feed.descriptor,), lambda: feed.moved)
+        elif before.last and "\0" not in before.last:
+            yield Source(("place", order.location, f"--last={before.last}"))
+        else:
+            yield Source(("place", order.location))
+
+    def _own(self, claim: Claim, order: ScreenOrder) -> tuple[str, str]:
+        """What the store has, and what never changes."""
         if order.dataset is not None:
             folder = self.files.fetch_all(self.files.dataset(order.dataset)).resolve()
             if not (folder / MANIFEST).exists():  # deleted since, and this is a retry
                 raise UnknownDataset(f"The data set {order.dataset} is no longer here.")
-            return "dataset", folder
-        if order.location is not None:
-            return "place", Path(order.location)
+            return "dataset", str(folder)
         try:
-            return "pack", self.files.fetch(self.files.upload(claim.id)).resolve()
+            return "pack", str(self.files.fetch(self.files.upload(claim.id)).resolve())
         except FileNotFoundError as error:
             raise ModelError(f"The upload of this job cannot be read: {error}") from error
 
@@ -265,6 +289,14 @@ def goal(number: int, told: Cut) -> tuple[int, float]:
     if not told.took_s:
         return rows, MOST_BYTES
     return rows, min(MOST_BYTES, AIM_S * told.took_bytes / told.took_s)
+
+
+def _begin(before: Job) -> tuple[int, int]:
+    """The object of a place with which cutting goes on, and how many pieces lay before it."""
+    if before.last is None:
+        return 0, 0
+    number, at = map(int, before.last.split(":"))
+    return number, before.items - 1 - at
 
 
 def _attempt(pack: Entry) -> tuple[int, float]:
@@ -291,14 +323,16 @@ def _piped() -> Iterator[tuple[int, int]]:
         os.close(reading)
 
 
-def _read(reading: int, hold: Hold) -> Generator[Piece | None, None, bool]:
+def _read(
+    reading: int, hold: Hold, moved: Callable[[], float]
+) -> Generator[Piece | None, None, bool]:
     """The pieces as they come; returns whether the source told its end. Raises: what it told."""
     unpacker = msgpack.Unpacker(max_buffer_size=1 << 30)
     last = time.monotonic()
     while True:
         hold.check()
         if not select.select([reading], [], [], 0.2)[0]:
-            if time.monotonic() - last > SILENT_S:
+            if time.monotonic() - max(last, moved()) > SILENT_S:
                 return False
             yield None
             continue
@@ -313,5 +347,4 @@ def _read(reading: int, hold: Hold) -> Generator[Piece | None, None, bool]:
             elif found is None:
                 return True
             else:
-                error = MatpropError.from_dict(found)
-                raise error if isinstance(error, InputError) else ModelError(str(error))
+                raise MatpropError.from_dict(found)

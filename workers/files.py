@@ -200,6 +200,10 @@ class Files:
         """One of the shards."""
         return self.shards(job) / f"{number:08d}.parquet"
 
+    def objects(self, job: str) -> Path:
+        """The list of the objects that a screening reads from a bucket."""
+        return self.screening(job) / "objects.jsonl"
+
     def screenings(self) -> Path:
         """The folder of all of them."""
         return self.root / "screenings"

@@ -2,10 +2,10 @@
 
 What strangers send is opened here only, in a process of its own with limits on memory and time:
 
-    python -m workers.pieces DESCRIPTOR KIND PATH [--format F] [--skip N] [--last NAME]
+    python -m workers.pieces DESCRIPTOR KIND PATH [--format F] [--skip N] [--last NAME] [--first N]
 
-writes msgpack to the descriptor: `[name, format, text, error]` a piece, and at last nil, or the error that ended it.
-KIND is `pack`, `dataset` or `place`.
+writes msgpack to the descriptor: `[name, format, text, error, mark]` a piece, and at last nil, or the error that ended
+it. KIND is `pack`, `dataset`, `place` or `feed`, whose PATH is the number of a socket; its first piece is number `first`.
 """
 
 import argparse
@@ -13,10 +13,11 @@ import io
 import json
 import os
 import re
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -31,6 +32,7 @@ from models.errors import (
     EmptyInput,
     InputError,
     MatpropError,
+    ModelError,
     SourceChanged,
     TooLarge,
     UnknownFormat,
@@ -61,6 +63,7 @@ class Piece:
     format: str | None = None
     data: bytes = b""
     error: dict[str, Any] | None = None
+    mark: str | None = None  # by what it is found again, if not by its name
 
 
 def of_file(file: IO[bytes], name: str, forced: str | None) -> Iterator[Piece]:
@@ -80,7 +83,7 @@ def of_file(file: IO[bytes], name: str, forced: str | None) -> Iterator[Piece]:
         yield from _of_plain(file, name, kind, head)
         return
     found = False
-    for member in contents(file, name, kind, MOST, _is_wanted):
+    for member in contents(file, name, kind, MOST, is_wanted):
         for piece in _of_member(member, inner):
             found = True
             yield piece
@@ -237,7 +240,8 @@ def _is_table(name: str, head: bytes) -> bool:
     return head.startswith(PARQUET) or name.lower().endswith(TABLES)
 
 
-def _is_wanted(path: str) -> bool:
+def is_wanted(path: str) -> bool:
+    """Whether a file among others may hold structures, by its name."""
     plain = PurePosixPath(path)
     hidden = plain.name.startswith(".") or "__MACOSX" in plain.parts
     return not hidden and plain.suffix.lower() not in BESIDE and plain.name != "atom_init.json"
@@ -302,7 +306,7 @@ def _of_folder(place: int, called: str, forced: str | None) -> Iterator[Piece]:
         folders.sort()
         for name in sorted(files):
             plain = str(PurePosixPath(folder, name))
-            if not _is_wanted(plain) or not _is_file(name, here):
+            if not is_wanted(plain) or not _is_file(name, here):
                 continue
             found = True
             yield from _to_its_end(_of_own(name, here, plain, forced), plain)
@@ -361,25 +365,52 @@ def of_dataset(path: Path, _: str | None) -> Iterator[Piece]:
         yield Piece(one.name, "json", json.dumps(arrays, separators=(",", ":")).encode())
 
 
+def of_feed(path: Path, forced: str | None) -> Iterator[Piece]:
+    """Files that come through the socket with this number, each when it is asked for."""
+    with socket.socket(fileno=int(path.name)) as feed:
+        while came := _asked(feed):
+            number, name, alone, descriptor = came
+            with os.fdopen(descriptor, "rb") as file:
+                found = _to_its_end(of_file(file, name, forced), name, alone=alone)
+                for at, piece in enumerate(found):
+                    yield replace(piece, mark=f"{number}:{at}")
+
+
+def _asked(feed: socket.socket) -> tuple[int, str, bool, int] | None:
+    """The next file, none at the end. Raises: what the other side tells."""
+    feed.send(b"?")
+    data, descriptors, _, _ = socket.recv_fds(feed, HELD_BYTES, 1)
+    if not data:
+        raise ModelError("The files of the place have ceased to come.")
+    told = msgpack.unpackb(data)
+    if isinstance(told, dict):
+        raise MatpropError.from_dict(told)
+    return told and (*told, *descriptors)
+
+
 SOURCES: dict[str, Callable[[Path, str | None], Iterator[Piece]]] = {
     "pack": of_pack,
     "place": of_place,
+    "feed": of_feed,
     "dataset": of_dataset,
 }
 
 
-def tell(out: IO[bytes], pieces: Iterator[Piece], skip: int, last: str | None = None) -> None:
-    """All pieces but the first ones, the last of which was called so; then how it ended."""
+def tell(
+    out: IO[bytes], pieces: Iterator[Piece], skip: int, last: str | None = None, first: int = 0
+) -> None:
+    """All pieces but those before `skip`, the last of which was called so; then how it ended."""
     end: dict[str, Any] | None = None
     number = -1
     try:
-        for number, piece in enumerate(pieces):
+        for number, piece in enumerate(pieces, first):
             if number == skip - 1 and last not in (None, _plain(piece.name)):
                 raise _changed(last, _plain(piece.name))
             if number >= MOST_PIECES:
                 raise TooLarge(f"The source holds more than {MOST_PIECES:,} structures.")
             if number >= skip:
-                out.write(_packed([piece.name, piece.format, piece.data, piece.error]))
+                mark = piece.mark or piece.name
+                out.write(_packed([piece.name, piece.format, piece.data, piece.error, mark]))
         if last is not None and number < skip - 1:
             raise _changed(last, "nothing")
     except MatpropError as error:
@@ -413,10 +444,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("path", type=Path)
     parser.add_argument("--format")
     parser.add_argument("--skip", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last")
     given = parser.parse_args(arguments)
     with open(given.descriptor, "wb", HELD_BYTES) as out:  # noqa: PTH123 - no path
-        tell(out, SOURCES[given.kind](given.path, given.format), given.skip, given.last)
+        pieces = SOURCES[given.kind](given.path, given.format)
+        tell(out, pieces, given.skip, given.last, given.first)
     return 0
 
 

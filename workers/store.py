@@ -11,10 +11,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from workers.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from workers.bucket import Bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +235,19 @@ def store_of(settings: WorkerSettings, *, patience_s: float | None = None) -> St
     url = urlsplit(settings.store_url)
     if url.scheme != "s3":
         return Folder(Path(unquote(url.path)) if url.path else settings.state)
+    return bucket_of(settings, url.netloc, url.path.strip("/"), patience_s=patience_s)
+
+
+def bucket_of(
+    settings: WorkerSettings, name: str, prefix: str = "", *, patience_s: float | None = None
+) -> "Bucket":
+    """A bucket as this deployment reaches all of them."""
     from workers.bucket import Bucket, Reach  # its libraries are there only where they are needed
     from workers.cache import Cache
 
     return Bucket(
-        url.netloc,
-        url.path.strip("/"),
+        name,
+        prefix,
         Cache(settings.state / "cache", settings.store_cache_bytes),
         Reach(settings.store_endpoint or None, settings.store_timeout_s),
         patience_s=settings.store_patience_s if patience_s is None else patience_s,

@@ -55,7 +55,7 @@ def screen(
     ] = None,
     location: Annotated[
         str | None,
-        typer.Option(help="Screen what the service can read itself: a path there."),
+        typer.Option(help="Screen what the service can read itself: a path there, or s3://…."),
     ] = None,
     where: WhereRows = None,
     sort: Sort = None,

@@ -10,7 +10,10 @@ from service.schemas.problem import ErrorItem
 
 JOB = "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"
 DATASET = "Id or name of a data set, whose structures are screened."
-LOCATION = "A file or folder that the service can read, below one of its MATPROP_INPUT_ROOTS: an absolute path."
+LOCATION = (
+    "What the service can read itself, below one of its MATPROP_INPUT_ROOTS: the absolute path of a file or folder, "
+    "`s3://bucket/key` for an object, or `s3://bucket/prefix/` for all objects below."
+)
 
 
 class ScreeningRequest(BaseModel):

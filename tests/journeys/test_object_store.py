@@ -33,6 +33,7 @@ class Machines:
             "MATPROP_STORE_URL": f"s3://{BUCKET}/journey",
             "MATPROP_STORE_ENDPOINT": store.url,
             "MATPROP_STORE_TIMEOUT_S": "2",
+            "MATPROP_INPUT_ROOTS": f"s3://{BUCKET}/inputs",
             "MATPROP_LEASE_S": "3",
             "MATPROP_STORE_SNAPSHOT_S": "0.5",
             "OMP_NUM_THREADS": "1",
@@ -134,6 +135,27 @@ def test_a_screening_leaves_its_table_on_the_store(
     until(lambda: running.call("GET", job)[2]["status"] == "succeeded")
     rows = running.call("GET", f"/v1/screenings/{answer['id']}/results?limit=100")[2]["rows"]
     assert [row["index"] for row in rows] == list(range(40)), machines.logs()
+    assert running.call("DELETE", job)[0] == 204
+
+
+def test_a_place_in_the_bucket_is_screened(
+    running: Running,
+    machines: Machines,
+    shared_s3: ObjectStore,
+    rock_salt: Callable[..., bytes],
+) -> None:
+    bucket = boto3.resource("s3", endpoint_url=shared_s3.url).Bucket(BUCKET)
+    for name, data in (("1.vasp", rock_salt(5.5)), ("2.vasp", b"bad"), ("3.vasp", rock_salt(5.6))):
+        bucket.put_object(Key=f"inputs/some/{name}", Body=data)
+    order = {"models": ["formation-energy"], "location": f"s3://{BUCKET}/inputs/some/"}
+    body = json.dumps(order).encode()
+    code, _, answer = running.call("POST", "/v1/screenings", body, Content_Type="application/json")
+    assert code == 202, answer
+    job = f"/v1/jobs/{answer['id']}"
+    until(lambda: running.call("GET", job)[2]["status"] == "succeeded")
+    rows = running.call("GET", f"/v1/screenings/{answer['id']}/results")[2]["rows"]
+    found = [(row["name"], row["status"]) for row in rows]
+    assert found == [("1.vasp", "ok"), ("2.vasp", "failed"), ("3.vasp", "ok")], machines.logs()
     assert running.call("DELETE", job)[0] == 204
 
 

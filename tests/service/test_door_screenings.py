@@ -345,7 +345,7 @@ def shelf(tmp_path: Path) -> Path:
 
 
 def test_what_lies_below_a_root_is_found_by_every_name(shelf: Path) -> None:
-    roots = roots_of(f" {shelf} , /elsewhere")
+    roots = roots_of(f" {shelf} ,s3://bucket/prefix")
     real = str((shelf / "inner" / "a.zip").resolve())
     for name in ("inner/a.zip", "inner/../inner/a.zip", "in", "./inner//a.zip"):
         assert resolved(f"{shelf}/{name}", roots) == real
@@ -354,15 +354,25 @@ def test_what_lies_below_a_root_is_found_by_every_name(shelf: Path) -> None:
     assert resolved(str(shelf), roots) == str(shelf.resolve())
 
 
+@pytest.mark.parametrize("root", ["s3://bucket/prefix", "s3://bucket/prefix/", "s3://bucket"])
+@pytest.mark.parametrize("key", ["", "/", "/a.zip", "/a/b/", "/50%2F/..a/b c#1"])
+def test_what_a_bucket_has_below_a_root_is_handed_on_as_it_is(root: str, key: str) -> None:
+    address = f"s3://bucket/prefix{key}"
+    assert resolved(address, roots_of(f"/elsewhere,{root}")) == address
+
+
 @pytest.mark.parametrize(
     "location",
     ["{root}/../root-other/b.zip", "{root}/out/b.zip", "{root}/out/no.zip", "{root}-other/b.zip",
-     "{root}-other/no.zip", "/etc/passwd", "/", "/nothing/there", "file:///etc/passwd"],
+     "{root}-other/no.zip", "/etc/passwd", "/", "/nothing/there", "file:///etc/passwd",
+     "s3://bucket/prefixed/a", "s3://bucket/prefix2/", "s3://bucket", "s3://bucket/", "s3://other/prefix/a",
+     "s3://bucket/prefix/../other", "s3://bucket/prefix/./a", "s3://bucket//prefix/a", "s3://bucket/prefix//",
+     "s3://bucket/prefi%78/a", "s3://bucket2/prefix/a", "s3://bucket/Prefix/a", "s3://bucket/other/prefix/a"],
 )  # fmt: skip
 def test_what_lies_elsewhere_is_refused_alike_whether_it_is_there_or_not(
     shelf: Path, location: str
 ) -> None:
-    roots = roots_of(f"{shelf},/elsewhere")
+    roots = roots_of(f"{shelf},s3://bucket/prefix")
     named = location.format(root=shelf)
     with pytest.raises(Problem) as caught:
         resolved(named, roots)
@@ -375,13 +385,23 @@ def test_what_lies_elsewhere_is_refused_alike_whether_it_is_there_or_not(
 @pytest.mark.parametrize(
     "location",
     [
-        *("{root}/no.zip", "{root}/pipe", "{root}/\0", "", "relative", "ftp://a/b", "s3://a/b"),
+        *(
+            "{root}/no.zip",
+            "{root}/pipe",
+            "{root}/\0",
+            "",
+            "relative",
+            "ftp://a/b",
+            "S3://bucket/a",
+        ),
+        *("s3://", "s3://b/a", "s3://key:word@bucket/a", "s3://bucket:90/a", "s3://Bucket/a"),
+        *("s3://bucket/a?versionId=1", "s3://bucket/\n"),
         *("{root}/" + 300 * "a", "{root}/\ud800", "file://{root}/%00", "file://[::1", "file://a/b"),
     ],
 )
 def test_what_cannot_be_read_is_refused(shelf: Path, location: str) -> None:
     with pytest.raises(Problem) as caught:
-        resolved(location.format(root=shelf), (str(shelf),))
+        resolved(location.format(root=shelf), (str(shelf), "s3://bucket"))
     assert caught.value.code == "invalid_field"
 
 
@@ -394,7 +414,25 @@ def test_a_location_is_handed_to_the_workers_as_what_it_is(open_door: Opener, sh
         assert order["location"] == str((shelf / "inner" / "a.zip").resolve())
 
 
+def test_an_address_in_a_bucket_is_handed_to_the_workers(open_door: Opener) -> None:
+    with open_door(input_roots="s3://bucket/prefix") as door:
+        answer = screened(door, 0, location="s3://bucket/prefix/a/")
+        assert answer.status_code == 202
+        ended(door, answer.json()["id"])
+        assert door.worker.orders[answer.json()["id"]]["location"] == "s3://bucket/prefix/a/"
+        refused = screened(door, 0, location="s3://bucket/prefix2/a.zip")
+        assert (refused.status_code, refused.json()["code"]) == (403, "location_not_allowed")
+
+
 def test_roots_that_are_none_refuse_the_start() -> None:
-    for wrong in ("data", "https://a/b", "s3://a/b"):
-        with pytest.raises(ValueError, match="no absolute path"):
+    for wrong in (
+        "data",
+        "https://a/b",
+        "s3:/a",
+        "s3://",
+        "s3://a/b",
+        "s3://bucket//a",
+        "s3://k:w@bucket",
+    ):
+        with pytest.raises(ValueError, match="neither"):
             roots_of(wrong)

@@ -147,7 +147,7 @@ def told(pieces) -> list[tuple[str, str | None]]:
     held.seek(0)
     *found, end = msgpack.Unpacker(held)
     assert end is None
-    return [(name, error and error["code"]) for name, _, _, error in found]
+    return [(name, error and error["code"]) for name, _, _, error, _ in found]
 
 
 GOOD = json.dumps({"id": "good", "poscar": "…"})

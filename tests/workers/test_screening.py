@@ -5,6 +5,7 @@ import json
 import logging
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -20,8 +21,11 @@ from workers.cutting import Cutter
 from workers.jobs import Job, NewJob, Status, child_id, new_id
 from workers.owning import Holder
 from workers.pack import PackWriter
+from workers.places import Places
 from workers.pulse import Pulse
 from workers.screening import Screener
+from workers.settings import WorkerSettings
+from workers.store import bucket_of
 
 POSCAR = "poscar"  # what the played reader reads is called so
 
@@ -46,6 +50,12 @@ class Desk:
     stage: Any
     cutter: Cutter
     screener: Screener
+
+    @staticmethod
+    def of(stage: Any, settings: WorkerSettings) -> "Desk":
+        closer = Closer(stage.files, stage.predictor.catalogue)
+        places = Places(stage.files, partial(bucket_of, settings))
+        return Desk(stage, Cutter(stage.files, closer.close, places), Screener(stage.predictor))
 
     def submit(self, *files: tuple[str, bytes], **order: Any) -> str:
         job = new_id("job")
@@ -91,10 +101,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(stage) -> Desk:
-    catalogue = stage.predictor.catalogue
-    closer = Closer(stage.files, catalogue)
-    return Desk(stage, Cutter(stage.files, closer.close), Screener(stage.predictor))
+def desk(stage, settings) -> Desk:
+    return Desk.of(stage, settings)
 
 
 def test_every_structure_of_an_archive_has_one_row(desk):
@@ -142,7 +150,7 @@ def test_first_chunks_are_small(desk):
 
 
 def test_only_so_much_is_cut_ahead(desk, stage):
-    desk.cutter = Cutter(stage.files, desk.cutter.close, ahead=(3, 1))
+    desk.cutter = Cutter(stage.files, desk.cutter.close, desk.cutter.places, ahead=(3, 1))
     job = desk.submit(("a.zip", words(300)))
     desk.step(CUT)
     record = desk.jobs.get(job)
@@ -304,7 +312,7 @@ def test_a_retry_does_what_failed_and_no_more(desk):
 
 
 def test_a_retry_of_a_cancelled_one_does_what_was_not_done(desk, stage):
-    desk.cutter = Cutter(stage.files, desk.cutter.close, ahead=(3, 1))
+    desk.cutter = Cutter(stage.files, desk.cutter.close, desk.cutter.places, ahead=(3, 1))
     job = desk.submit(("a.zip", words(300)))
     desk.step(CUT)
     desk.step(BULK)
@@ -344,7 +352,7 @@ def test_a_place_that_changes_while_it_is_read_is_told_and_no_row_is_doubled(des
     place.mkdir()
     for number in range(100, 400):
         (place / f"{number}.vasp").write_text("Na2")
-    desk.cutter = Cutter(stage.files, desk.cutter.close, ahead=(3, 1))
+    desk.cutter = Cutter(stage.files, desk.cutter.close, desk.cutter.places, ahead=(3, 1))
     job = desk.submit(location=str(place))
     desk.step(CUT)
     (place / "000.vasp").write_text("Na1")
@@ -358,7 +366,7 @@ def test_a_place_that_stays_as_it_is_is_read_to_its_end(desk, stage, tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     (place / "a.jsonl").write_text("".join(map(row_called, ["a", "b\0", "-c", "d:é"] * 75)))
-    desk.cutter = Cutter(stage.files, desk.cutter.close, ahead=(3, 1))
+    desk.cutter = Cutter(stage.files, desk.cutter.close, desk.cutter.places, ahead=(3, 1))
     record = desk.finish(desk.submit(location=str(place), format=None))
     assert (record.status, record.done) == (Status.SUCCEEDED, 300)
 
