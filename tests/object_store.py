@@ -47,7 +47,8 @@ class ObjectStore:
         status, code = self.refusal
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start(f"{status} Refused", [("Content-Type", "application/xml")])
-        return [ANSWER.format(code).encode()]
+        is_told = environ["REQUEST_METHOD"] != "HEAD"  # to which an answer has no body
+        return [ANSWER.format(code).encode()] if is_told else []
 
     def go(self) -> None:
         """Nobody answers there any more."""

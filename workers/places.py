@@ -1,4 +1,4 @@
-"""A place in a bucket as the source of a screening: listed once, then its objects come here one after the other.
+"""A place in a bucket as the source of a screening: listed once, then its objects come here in their order.
 
 The list lies beside the screening's chunks and stays as it is. Who goes on, on this machine or another, begins with the
 object that was cut last, and takes no other bytes than those that were listed. An object is a file without a name,
@@ -14,13 +14,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import msgpack
 
-from models.errors import EmptyInput, MatpropError, SourceChanged, StoreAway, StoreFull, TooLarge
+from models.errors import (
+    EmptyInput,
+    MatpropError,
+    ModelError,
+    SourceChanged,
+    StoreAway,
+    StoreFull,
+    TooLarge,
+)
 from workers.bucket import Bucket
 from workers.files import Files
 from workers.owning import FULL, Hold
@@ -28,6 +36,8 @@ from workers.pieces import is_wanted
 
 S3 = "s3://"
 MOST_OBJECTS = 2_000_000
+AT_ONCE = 8  # small objects; each alone costs a round trip
+SMALL_BYTES = 4 << 20
 RIGHTS = (
     "The worker reads it with its own credentials: they have to allow `s3:GetObject` there, "
     "and `s3:ListBucket` for an address that ends in `/`."
@@ -62,7 +72,6 @@ class Places:
         with _hinted():
             listed = self._listed(hold, job, bucket, key, room)
         feed = Feed(bucket, _read(listed, begin), room, alone=not _is_folder(key))
-        threading.Thread(target=feed.serve, name="feed", daemon=True).start()
         try:
             yield feed
         finally:
@@ -82,47 +91,83 @@ class Places:
 
 
 class Feed:
-    """Objects on their way to a process: the one that it reads lies on this machine, and the next one."""
+    """Objects on their way to a process: the one that it reads lies on this machine, and the next ones if they are small."""
 
     def __init__(
         self, bucket: Bucket, objects: Iterator[Listed], room: Path, *, alone: bool
     ) -> None:
         self.moved = time.monotonic()  # when the last bytes came
         self._bucket = bucket
-        self._objects = objects
+        self._objects = enumerate(chain(objects, (None,)))
         self._room = room
         self._alone = alone
-        self._closed = threading.Event()
         self._ours, self._theirs = socket.socketpair()
+        self._turn = threading.Condition()
+        self._given = 0
+        self._serving = AT_ONCE
+        self._closed = False
+        for _ in range(AT_ONCE):
+            threading.Thread(target=self._serve, name="feed", daemon=True).start()
 
     @property
     def descriptor(self) -> int:
         """Where the process asks."""
         return self._theirs.fileno()
 
-    def serve(self) -> None:
-        """Until nobody asks any more."""
-        with self._ours, suppress(ConnectionError):
-            try:
-                for one in self._objects:
-                    with self._brought(one) as file:
-                        self._answer([one.number, one.name, self._alone], file.fileno())
-                self._answer(None)
-            except MatpropError as error:
-                self._answer(error.as_dict())
-
     def close(self) -> None:
         """Nothing more is needed."""
-        self._closed.set()
+        with self._turn:
+            self._closed = True
+            self._turn.notify_all()
+            with suppress(OSError):  # all was served
+                self._ours.shutdown(socket.SHUT_RDWR)
         self._theirs.close()
-        with suppress(OSError):  # all was served
-            self._ours.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, message: Any, *descriptors: int) -> None:
+    def _serve(self) -> None:
+        """Until nobody asks any more."""
+        try:
+            for turn, one in iter(self._next, None):
+                self._give(turn, one)
+        except ConnectionError:
+            return
+        finally:
+            with self._turn:
+                self._serving -= 1
+                if not self._serving:
+                    self._ours.close()
+
+    def _next(self) -> tuple[int, Listed | None] | None:
+        with self._turn:
+            return next(self._objects, None)
+
+    def _give(self, turn: int, one: Listed | None) -> None:
+        """An object, or none behind the last one. Raises: ConnectionError."""
+        if one is None:
+            self._answer(turn, None)
+            return
+        if one.size > SMALL_BYTES:  # the disk has to hold one such at a time
+            self._wait(turn)
+        try:
+            with self._brought(one) as file:
+                self._answer(turn, [one.number, one.name, self._alone], file.fileno())
+        except MatpropError as error:
+            self._answer(turn, error.as_dict())
+
+    def _answer(self, turn: int, message: Any, *descriptors: int) -> None:
         """When it is asked for. Raises: ConnectionError."""
+        self._wait(turn)
         if not self._ours.recv(1):
             raise ConnectionResetError
         socket.send_fds(self._ours, [msgpack.packb(message)], descriptors)
+        with self._turn:
+            self._given += 1
+            self._turn.notify_all()
+
+    def _wait(self, turn: int) -> None:
+        with self._turn:
+            self._turn.wait_for(lambda: self._closed or self._given == turn)
+        if self._closed:
+            raise ConnectionAbortedError
 
     @contextmanager
     def _brought(self, one: Listed) -> Iterator[BinaryIO]:
@@ -133,17 +178,19 @@ class Feed:
             try:
                 with _hinted():
                     for part in self._bucket.parts(one.key, one.tag):
-                        if self._closed.is_set():
+                        if self._closed:
                             raise ConnectionAbortedError
                         file.write(part)
                         self.moved = time.monotonic()
                 file.seek(0)
             except (FileNotFoundError, FileExistsError):
                 raise _changed(one) from None
+            except ConnectionError:
+                raise
             except OSError as error:
                 if error.errno in FULL:
                     raise _no_room(one) from error
-                raise
+                raise ModelError(f"Nothing can be kept here: {error.strerror}.") from error
             yield file
 
 

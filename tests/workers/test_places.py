@@ -88,6 +88,7 @@ def test_a_large_object_comes_in_parts(
     desk: Desk, put: Put, s3: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bucket, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(places, "SMALL_BYTES", 1000)
     put("a.jsonl", "".join(row_called(f"{number}") for number in range(100)))
     job = desk.submit(location=f"{PLACE}/a.jsonl", format=None)
     assert desk.finish(job).done == 100
