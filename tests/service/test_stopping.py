@@ -56,7 +56,10 @@ def test_who_has_connected_may_still_ask(settings_here: ServiceSettings) -> None
 def test_who_has_begun_to_ask_on_a_kept_connection_may_end(settings_here: ServiceSettings) -> None:
     with opened(settings_here) as door, connected(door) as connection:
         connection.sendall(ASK + b"\r\n")
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        first = b""
+        while not first.endswith(b"}"):  # head and body may come apart
+            first += connection.recv(65_536)
+        assert first.startswith(b"HTTP/1.1 200")
         kept: Any = next(iter(door.server.server_state.connections))
         connection.sendall(ASK)
         until(lambda: kept.conn.trailing_data[0])

@@ -47,9 +47,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         return started[-1]
 
     yield begin
-    for one in started:
+    for one in reversed(started):  # whoever talks to a server before that
         one.send_signal(signal.SIGTERM)
-    for one in started:
         with suppress(subprocess.TimeoutExpired):
             one.wait(15)
         one.kill()
