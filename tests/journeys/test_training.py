@@ -82,7 +82,13 @@ def first_structure(family: str) -> tuple[str, bytes]:
     return "one.extxyz", b"".join(lines[:4])
 
 
-@pytest.fixture(scope="module", params=list(STUDIES))
+SELDOM = {"site", "bond"}  # their ways through the rooms are those of the others
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SELDOM)) for name in STUDIES],
+)
 def family(request: pytest.FixtureRequest, running: Any) -> str:
     sent(running, request.param)
     return request.param

@@ -29,7 +29,9 @@ def put_shard(
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{number:08d}.parquet"
-    pq.write_table(table, path)
+    part = path.with_name(f".{path.name}.part")  # it appears whole, as those of workers do
+    pq.write_table(table, part)
+    part.replace(path)
     return path
 
 
