@@ -25,7 +25,7 @@ class Size:
     restarts: int
 
 
-CI = Size("ci", 20, 5, 2, 10, 4, 3, 300, 30, 4, 2, 1)
+CI = Size("ci", 20, 5, 5, 10, 4, 3, 1_000, 30, 8, 3, 2)
 ACCEPTANCE = Size("acceptance", 200, 50, 50, 50, 60, 60, 100_000, 200, 600, 60, 20)
 SIZE = {"ci": CI, "acceptance": ACCEPTANCE}[os.environ.get("MATPROP_FAULTS", "ci")]
 AT_ACCEPTANCE = SIZE is ACCEPTANCE
