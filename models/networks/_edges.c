@@ -1,4 +1,5 @@
 /* The gated convolution, Eq. 5, forwards and backwards, edge by edge: nothing is kept of an edge.
+ * The residual one has no BatchNorm; of it only the sum over the edges is made here, s(x) = x sigmoid(x) its core.
  *
  * Edges of a site that lead to the same neighbour over the same distance, as they do in small cells of high
  * symmetry, are one edge that counts several times.
@@ -61,7 +62,7 @@ typedef struct {
     float *site_z, *table_z;                                    /* as terms, as table; or NULL */
     const float *gradient;                                      /* sites x width */
     float *d_vectors, *d_table, *d_gate, *d_sum;                /* of scales, then of shifts */
-    float *d_site, *d_neighbour;
+    float *d_site, *d_neighbour, *d_bias;
     float *room;
     double *precise;
 } Layer;
@@ -363,6 +364,16 @@ INLINED void add_message(const float *restrict z, const float *restrict a, const
     }
 }
 
+/* The same without norms, its core x sigmoid(x). */
+INLINED void add_plain(const float *restrict z, float weight, float *restrict sum, Py_ssize_t width)
+{
+    EACH(c, width)
+    {
+        float gate = z[c], core = z[width + c];
+        sum[c] += weight * sigmoid(gate, falling(gate)) * (core * sigmoid(core, falling(core)));
+    }
+}
+
 /* What each site tells its edges. */
 INLINED void make_terms(const Layer *l, float *restrict turned, const int wide)
 {
@@ -408,6 +419,20 @@ INLINED void forward_body(const Layer *l, const int wide)
         {
             float x = old[c] + (a[c] * sum[c] + b[c]);
             out[c] = softplus(x, falling(x));
+        }
+    }
+}
+
+INLINED void sum_body(const Layer *l, const int wide)
+{
+    const Py_ssize_t width = l->width;
+    make_terms(l, l->room, wide);
+    for (Py_ssize_t site = 0; site < l->sites; site++) {
+        float *sum = l->sums + site * width;
+        clear(sum, width);
+        for (Py_ssize_t e = l->first_edge[site]; e < end_of(l, site); e++) {
+            row_of(l, site, e, l->room);
+            add_plain(l->room, l->weight ? l->weight[e] : times_of(l, e), sum, width);
         }
     }
 }
@@ -461,6 +486,18 @@ INLINED void back_through_message(float *restrict z, const float *restrict a, co
         part[n + width + c] += d_core * ((z[width + c] - mean[width + c]) * inverse[width + c]);
         z[c] = d_gate;
         z[width + c] = d_core;
+    }
+}
+
+/* The gradient of a row without norms, in its place. */
+INLINED void back_through_plain(float *restrict z, float weight, const float *restrict sum, Py_ssize_t width)
+{
+    EACH(c, width)
+    {
+        float gate = z[c], core = z[width + c], given = weight * sum[c];
+        float open = sigmoid(gate, falling(gate)), part = sigmoid(core, falling(core));
+        z[c] = given * open * (1.0f - open) * (core * part);
+        z[width + c] = given * open * (part * (1.0f + core * (1.0f - part)));
     }
 }
 
@@ -549,14 +586,40 @@ INLINED void backward_body(const Layer *l, const int wide)
     back_through_terms(l, d_terms, wide);
 }
 
+INLINED void back_sum_body(const Layer *l, const int wide)
+{
+    const Py_ssize_t width = l->width, n = 2 * width;
+    float *z = l->room, *part = z + n, *d_terms = part + n;
+    double *total = l->precise;
+    memset(total, 0, n * sizeof(double));
+    clear(d_terms, l->sites * 2 * n);
+    clear(l->d_table, l->rows * n);
+    for (Py_ssize_t site = 0; site < l->sites; site++) {
+        clear(part, n);
+        for (Py_ssize_t e = l->first_edge[site]; e < end_of(l, site); e++) {
+            row_of(l, site, e, z);
+            back_through_plain(z, l->weight ? l->weight[e] : times_of(l, e), l->gradient + site * width, width);
+            back_to(l, e, z, part, d_terms, l->d_table);
+        }
+        EACH(c, n) total[c] += part[c];
+        memcpy(d_terms + site * 2 * n, part, n * sizeof(float));
+    }
+    EACH(c, n) l->d_bias[c] = (float)total[c];
+    clear(l->d_vectors, l->sites * width);
+    back_through_terms(l, d_terms, wide);
+}
+
 /* ---- one for each kind of processor ------------------------------------------------------------------- */
 
 typedef void (*Pass)(const Layer *);
 
 static void forward_any(const Layer *l) { forward_body(l, 8); }
 static void backward_any(const Layer *l) { backward_body(l, 8); }
+static void sum_any(const Layer *l) { sum_body(l, 8); }
+static void back_sum_any(const Layer *l) { back_sum_body(l, 8); }
 
-static Pass forward_pass = forward_any, backward_pass = backward_any;
+static Pass forward_pass = forward_any, backward_pass = backward_any, sum_pass = sum_any,
+            back_sum_pass = back_sum_any;
 
 #if defined(__GNUC__) && defined(__x86_64__)
 #define AVX2 __attribute__((target("avx2,fma")))
@@ -567,8 +630,12 @@ static Pass forward_pass = forward_any, backward_pass = backward_any;
 #endif
 AVX2 static void forward_avx2(const Layer *l) { forward_body(l, 16); }
 AVX2 static void backward_avx2(const Layer *l) { backward_body(l, 16); }
+AVX2 static void sum_avx2(const Layer *l) { sum_body(l, 16); }
+AVX2 static void back_sum_avx2(const Layer *l) { back_sum_body(l, 16); }
 AVX512 static void forward_avx512(const Layer *l) { forward_body(l, WIDEST); }
 AVX512 static void backward_avx512(const Layer *l) { backward_body(l, WIDEST); }
+AVX512 static void sum_avx512(const Layer *l) { sum_body(l, WIDEST); }
+AVX512 static void back_sum_avx512(const Layer *l) { back_sum_body(l, WIDEST); }
 
 static void choose(void)
 {
@@ -576,11 +643,15 @@ static void choose(void)
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
     forward_pass = forward_avx2;
     backward_pass = backward_avx2;
+    sum_pass = sum_avx2;
+    back_sum_pass = back_sum_avx2;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
         || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
         return;
     forward_pass = forward_avx512;
     backward_pass = backward_avx512;
+    sum_pass = sum_avx512;
+    back_sum_pass = back_sum_avx512;
 }
 #else
 static void choose(void) {}
@@ -588,7 +659,8 @@ static void choose(void) {}
 
 /* ---- Python ------------------------------------------------------------------------------------------- */
 
-#define GIVEN 19
+#define SUMMED 11 /* buffers: the graph and the products */
+#define GIVEN 19  /* and the norms */
 #define LINE 16 /* floats */
 
 static int rising(const int64_t *first, Py_ssize_t sites, Py_ssize_t edges)
@@ -612,10 +684,10 @@ static int in_order(const Layer *l)
     return !wrong && rising(l->first_edge, l->sites, l->edges);
 }
 
-/* What both passes are given: buffers in the order of GIVEN. 0: they do not fit together. */
-static int laid_out(Layer *l, const Py_buffer *b)
+/* What both passes are given: so many buffers, in their order. 0: they do not fit together. */
+static int laid_out(Layer *l, const Py_buffer *b, int given)
 {
-    const Py_ssize_t w = l->width = b[13].len / 4;
+    const Py_ssize_t w = l->width = b[2].len / 8;
     if (w < 1) return 0;
     l->sites = b[3].len / 8;
     l->edges = b[4].len / 8;
@@ -626,7 +698,7 @@ static int laid_out(Layer *l, const Py_buffer *b)
         8 * w * l->rows, 4 * l->edges, 4 * l->edges, 4 * w * l->sites, 8 * w, 8 * w, 4 * w, 4 * w,
         8 * w, 8 * w, 4 * w, 4 * w,
     };
-    for (int k = 0; k < GIVEN; k++)
+    for (int k = 0; k < given; k++)
         if (b[k].buf && b[k].len != right[k]) return 0;
     if (l->sites < 1 || l->edges < 1 || l->count < 1 || l->rows < l->count) return 0;
     l->of_site = b[0].buf;
@@ -640,14 +712,16 @@ static int laid_out(Layer *l, const Py_buffer *b)
     l->times = b[8].buf;
     l->weight = b[9].buf;
     l->vectors = b[10].buf;
-    l->gate_scale = b[11].buf;
-    l->gate_shift = b[12].buf;
-    l->sum_scale = b[13].buf;
-    l->sum_shift = b[14].buf;
-    l->gate_mean = b[15].buf;
-    l->gate_variance = b[16].buf;
-    l->sum_mean = b[17].buf;
-    l->sum_variance = b[18].buf;
+    if (given == GIVEN) {
+        l->gate_scale = b[11].buf;
+        l->gate_shift = b[12].buf;
+        l->sum_scale = b[13].buf;
+        l->sum_shift = b[14].buf;
+        l->gate_mean = b[15].buf;
+        l->gate_variance = b[16].buf;
+        l->sum_mean = b[17].buf;
+        l->sum_variance = b[18].buf;
+    }
     l->total = (double)l->edges;
     if (l->times) {
         l->total = 0;
@@ -662,6 +736,12 @@ static int taken(PyObject *given, Py_buffer *b)
     return PyArg_ParseTuple(given, "y*y*y*y*y*y*y*y*z*z*y*y*y*y*y*w*w*w*w*", &b[0], &b[1], &b[2], &b[3], &b[4],
                             &b[5], &b[6], &b[7], &b[8], &b[9], &b[10], &b[11], &b[12], &b[13], &b[14], &b[15],
                             &b[16], &b[17], &b[18]);
+}
+
+static int taken_summed(PyObject *given, Py_buffer *b)
+{
+    return PyArg_ParseTuple(given, "y*y*y*y*y*y*y*y*z*z*y*", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &b[6], &b[7],
+                            &b[8], &b[9], &b[10]);
 }
 
 static void release(Py_buffer *buffers, int n)
@@ -701,7 +781,7 @@ static PyObject *forward(PyObject *self, PyObject *args)
                           &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]))
         return NULL;
     if (taken(given, b)) {
-        int fits = laid_out(&l, b);
+        int fits = laid_out(&l, b, GIVEN);
         const Py_ssize_t w = l.width, terms = 16 * w * l.sites;
         fits = fits && m[0].len == 24 * w && m[1].len == b[10].len && m[2].len == terms && m[3].len == b[10].len
                && (!m[4].buf || (m[4].len == terms && !m[4].readonly))
@@ -730,7 +810,7 @@ static PyObject *backward(PyObject *self, PyObject *args)
                           &m[4], &m[5], &m[6], &m[7], &m[8], &m[9], &m[10], &m[11]))
         return NULL;
     if (taken(given, b)) {
-        int fits = laid_out(&l, b);
+        int fits = laid_out(&l, b, GIVEN);
         const Py_ssize_t w = l.width, terms = 16 * w * l.sites;
         const Py_ssize_t right[12] = {24 * w,    terms,    b[10].len, terms, b[7].len, b[10].len,
                                       b[10].len, b[7].len, 16 * w,    8 * w, b[0].len, b[1].len};
@@ -751,6 +831,53 @@ static PyObject *backward(PyObject *self, PyObject *args)
         release(b, GIVEN);
     }
     release(m, 12);
+    return answer;
+}
+
+static PyObject *summed(PyObject *self, PyObject *args)
+{
+    Py_buffer b[SUMMED], m[2];
+    PyObject *given, *answer = NULL;
+    Layer l = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!w*w*", &PyTuple_Type, &given, &m[0], &m[1])) return NULL;
+    if (taken_summed(given, b)) {
+        int fits = laid_out(&l, b, SUMMED);
+        fits = fits && m[0].len == 16 * l.width * l.sites && m[1].len == b[10].len;
+        l.terms = m[0].buf;
+        l.sums = m[1].buf;
+        answer = done(&l, sum_pass, 2 * l.width + 4 * l.width * l.width, fits);
+        release(b, SUMMED);
+    }
+    release(m, 2);
+    return answer;
+}
+
+static PyObject *back_from_sum(PyObject *self, PyObject *args)
+{
+    Py_buffer b[SUMMED], m[7];
+    PyObject *given, *answer = NULL;
+    Layer l = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!y*y*w*w*w*w*w*", &PyTuple_Type, &given, &m[0], &m[1], &m[2], &m[3], &m[4],
+                          &m[5], &m[6]))
+        return NULL;
+    if (taken_summed(given, b)) {
+        int fits = laid_out(&l, b, SUMMED);
+        const Py_ssize_t w = l.width;
+        const Py_ssize_t right[7] = {16 * w * l.sites, b[10].len, b[10].len, b[7].len, b[0].len, b[1].len, 8 * w};
+        for (int k = 0; k < 7; k++) fits = fits && m[k].len == right[k];
+        l.terms = m[0].buf;
+        l.gradient = m[1].buf;
+        l.d_vectors = m[2].buf;
+        l.d_table = m[3].buf;
+        l.d_site = m[4].buf;
+        l.d_neighbour = m[5].buf;
+        l.d_bias = m[6].buf;
+        answer = done(&l, back_sum_pass, 4 * w + 4 * w * l.sites, fits);
+        release(b, SUMMED);
+    }
+    release(m, 7);
     return answer;
 }
 
@@ -806,6 +933,8 @@ static PyObject *merge(PyObject *self, PyObject *args)
 static PyMethodDef methods[] = {
     {"forward", forward, METH_VARARGS, "A convolution's new vectors, and what its gradient needs."},
     {"backward", backward, METH_VARARGS, "The gradients of everything that a convolution was made of."},
+    {"summed", summed, METH_VARARGS, "What the edges of a residual convolution tell each site."},
+    {"back_from_sum", back_from_sum, METH_VARARGS, "The gradients of what that was made of."},
     {"merge", merge, METH_VARARGS, "Edges that are alike as one; how many are left."},
     {NULL, NULL, 0, NULL},
 };

@@ -26,6 +26,15 @@ def backward(given: Given, /, *arrays: Buffer | None) -> None:
     Arrays: figures, terms, sums, site_z, table_z, gradient; filled: vectors, table, gate, sum, site, neighbour.
     """
 
+def summed(given: Given, /, *arrays: Buffer | None) -> None:
+    """What the edges of a residual convolution tell each site; `given` ends with the sites.  Filled: terms, sums."""
+
+def back_from_sum(given: Given, /, *arrays: Buffer | None) -> None:
+    """The gradients of what that was made of.
+
+    Arrays: terms, gradient; filled: vectors, table, site, neighbour, bias.
+    """
+
 def merge(*arrays: Buffer | None) -> int:
     """Edges of a site to one neighbour over one distance as one; how many are left.
 

@@ -1,11 +1,12 @@
-/* Folded networks of gated convolutions, Eq. 5, forwards: all members of an ensemble and all convolutions at once.
+/* Folded networks of gated or residual convolutions, forwards: all members of an ensemble and all convolutions at once.
  *
  * What edges tell is looked up before anything is computed, once for all members and convolutions: which edges of
  * a site are alike and count as one, and where in the table of a distance they have to look. An edge's row is then
  * z = terms of its centre + terms of its neighbour + the table's row at its distance.
  *
  * Gates and cores come in powers of two: their weights are scaled so that 2^gate is the exponential of minus the
- * gate, and 2^core that of the core. Of a sum over the edges ln(2) / 2 is left to whoever scales it.
+ * gate, and 2^core that of the core. Of a sum over the edges ln(2) / 2 is left to whoever scales it. Of residual
+ * convolutions 2^core is the exponential of minus the core, and -ln(2) is left.
  *
  * Rows are padded to whole vectors. All sums of a site run in one order, whatever else is in the batch. The loops
  * run over the channels and are written to be vectorised; each function exists for several kinds of processor,
@@ -42,6 +43,7 @@
 #define LOOK_BACK 16 /* edges; those that are alike are near each other, as all are sorted by distance */
 #define TALLEST 12
 #define LARGEST (1 << 14) /* of whatever is counted in a network, so that products of four are still numbers */
+#define LN_2 0.693147181f
 #define TAPS 6 /* rows of a table around a distance */
 
 typedef struct {
@@ -60,6 +62,10 @@ typedef struct {
     const float *weights; /* convolutions - 1, members, panels, width, PANEL */
     const float *bias;    /* convolutions - 1, members, 4 width */
     const float *after;   /* convolutions, members, 2, width: of the sums, scale and shift */
+    Py_ssize_t own;       /* of residual ones the width without padding; 0: gated */
+    const float *norms;   /* convolutions + 1, members, 4, width: of sites and of sums, scale and shift */
+    const float *up, *down; /* convolutions, members, panels, width, PANEL */
+    const float *up_bias, *down_bias; /* convolutions, members, panels, PANEL */
     const int64_t *numbers, *first_site, *first_edge, *neighbour;
     const float *distance, *weight; /* weight: or NULL */
     float *out;                     /* kept x members x sites x width; kept: 1, or convolutions + 1 */
@@ -71,7 +77,8 @@ typedef struct {
     float *total;                        /* made: the weights of all that it stands for */
     int32_t *begin;                      /* rows: the first of the table's */
     float *share;                        /* rows x count */
-    float *terms, *edge_rows, *sums;     /* of a group; of a part; of a site */
+    float *terms, *edge_rows, *sums;     /* of a group; of a part; of a site, of residual ones of a group */
+    float *normal, *wide, *back;         /* of a group: residual ones alone */
     void *held[20];                      /* all of these, as they were allocated */
     int holds;
 } Pass;
@@ -130,6 +137,19 @@ INLINED float message(float gate, float core)
 {
     float high = fabsf(core), soft = (core + high) + twice_log(power(-at_most(high, 126.0f)));
     return soft / (1.0f + power(at_least(at_most(gate, 126.0f), -126.0f)));
+}
+
+/* Of residual convolutions: gate and core of minus the exponent. */
+INLINED float plain_message(float gate, float core)
+{
+    return core
+           / ((1.0f + power(at_least(at_most(gate, 126.0f), -126.0f)))
+              * (1.0f + power(at_least(at_most(core, 126.0f), -126.0f))));
+}
+
+INLINED float swish(float x)
+{
+    return x / (1.0f + power(at_least(at_most(x * -1.44269504f, 126.0f), -126.0f)));
 }
 
 INLINED float softplus(float x)
@@ -192,7 +212,7 @@ INLINED void make_rows(const Pass *p, const Range *part, const float *restrict t
 /* Some channels of a site's sum over its edges.  which: whose row of `near` each edge means */
 INLINED void add_edges(const Pass *p, Py_ssize_t site, Py_ssize_t at, const float *restrict own,
                        const float *restrict near, const int32_t *restrict which, float *restrict out,
-                       const int lanes)
+                       const int lanes, const int plain)
 {
     const Py_ssize_t w = p->width;
     float sum[LANES];
@@ -201,9 +221,11 @@ INLINED void add_edges(const Pass *p, Py_ssize_t site, Py_ssize_t at, const floa
         const float *restrict other = near + which[e] * 4 * w + 2 * w, *restrict row = p->edge_rows + p->row[e] * 2 * w;
         const float total = p->total[e];
         EACH(c, lanes)
-        sum[c] += total
-                  * message(own[at + c] + other[at + c] + row[at + c],
-                            own[w + at + c] + other[w + at + c] + row[w + at + c]);
+        {
+            float gate = own[at + c] + other[at + c] + row[at + c];
+            float core = own[w + at + c] + other[w + at + c] + row[w + at + c];
+            sum[c] += total * (plain ? plain_message(gate, core) : message(gate, core));
+        }
     }
     EACH(c, lanes) out[at + c] = sum[c];
 }
@@ -220,6 +242,33 @@ INLINED void renew(const float *old, const float *own, const float *sums, const 
     }
 }
 
+/* LayerNorm of each row, `factor` times what is given; padding stays zero.  norm: scale and shift */
+INLINED void normalise(const float *given, float *out, Py_ssize_t rows, Py_ssize_t w,
+                       Py_ssize_t own, float factor, const float *restrict norm)
+{
+    for (Py_ssize_t r = 0; r < rows; r++, given += w, out += w) {
+        float sum[LANES] = {0}, square[LANES] = {0}, mean = 0, variance = 0;
+        for (Py_ssize_t at = 0; at < w; at += LANES) EACH(c, LANES) sum[c] += given[at + c]; /* padding is zero */
+        for (int c = 0; c < LANES; c++) mean += sum[c];
+        mean /= (float)own;
+        for (Py_ssize_t at = 0; at < w; at += LANES)
+            EACH(c, LANES)
+            {
+                float away = at + c < own ? given[at + c] - mean : 0;
+                square[c] += away * away;
+            }
+        for (int c = 0; c < LANES; c++) variance += square[c];
+        const float scale = factor / sqrtf(factor * factor * variance / (float)own + 1e-5f);
+        EACH(c, w) out[c] = (given[c] - mean) * scale * norm[c] + norm[w + c];
+    }
+}
+
+/* New vectors of a group: what the sums became is added to the old.  whose: rows of terms, as `near` in add_edges */
+INLINED void add_back(const float *old, const float *own, const float *added, float *new, Py_ssize_t w)
+{
+    EACH(c, w) new[c] = old[c] + added[c] + 0.0f * (own[c] + own[2 * w + c]); /* as in `renew` */
+}
+
 /* ---- one for each kind of processor ------------------------------------------------------------------- */
 
 typedef struct {
@@ -228,27 +277,49 @@ typedef struct {
     void (*make_rows)(const Pass *, const Range *, const float *);
     void (*make_site)(const Pass *, Py_ssize_t, const float *, const float *, const int32_t *, const float *,
                       const float *, float *);
+    void (*sum_site)(const Pass *, Py_ssize_t, const float *, const float *, const int32_t *, float *);
+    void (*normalise)(const float *, float *, Py_ssize_t, Py_ssize_t, Py_ssize_t, float, const float *);
+    void (*add_back)(const float *, const float *, const float *, float *, Py_ssize_t);
     void (*bend)(float *, Py_ssize_t);
+    void (*swish)(float *, Py_ssize_t);
 } Steps;
 
 #define STEPS(kind, target, lanes, tall)                                                                           \
     target static void product_##kind(float *out, const float *a, Py_ssize_t down, const float *b,                 \
-                                      const float *bias, Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t count)      \
-    {                                                                                                               \
-        make_product(out, a, down, b, bias, rows, panels, count, tall);                                             \
-    }                                                                                                               \
+                                      const float *bias, Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t count)     \
+    {                                                                                                              \
+        make_product(out, a, down, b, bias, rows, panels, count, tall);                                            \
+    }                                                                                                              \
     target static void rows_##kind(const Pass *p, const Range *part, const float *table)                           \
-    {                                                                                                               \
-        make_rows(p, part, table, lanes);                                                                           \
-    }                                                                                                               \
+    {                                                                                                              \
+        make_rows(p, part, table, lanes);                                                                          \
+    }                                                                                                              \
     target static void site_##kind(const Pass *p, Py_ssize_t site, const float *own, const float *near,            \
-                                   const int32_t *which, const float *old, const float *after, float *new)          \
-    {                                                                                                               \
-        for (Py_ssize_t at = 0; at < p->width; at += lanes) add_edges(p, site, at, own, near, which, p->sums, lanes); \
-        renew(old, own, p->sums, after, new, p->width);                                                             \
-    }                                                                                                               \
-    target static void bend_##kind(float *out, Py_ssize_t n) { EACH(k, n) out[k] = softplus(out[k]); }              \
-    static const Steps kind = {product_##kind, rows_##kind, site_##kind, bend_##kind};
+                                   const int32_t *which, const float *old, const float *after, float *new)         \
+    {                                                                                                              \
+        for (Py_ssize_t at = 0; at < p->width; at += lanes)                                                        \
+            add_edges(p, site, at, own, near, which, p->sums, lanes, 0);                                           \
+        renew(old, own, p->sums, after, new, p->width);                                                            \
+    }                                                                                                              \
+    target static void sum_##kind(const Pass *p, Py_ssize_t site, const float *own, const float *near,             \
+                                  const int32_t *which, float *out)                                                \
+    {                                                                                                              \
+        for (Py_ssize_t at = 0; at < p->width; at += lanes) add_edges(p, site, at, own, near, which, out, lanes, 1);\
+    }                                                                                                              \
+    target static void normalise_##kind(const float *given, float *out, Py_ssize_t rows, Py_ssize_t w,             \
+                                        Py_ssize_t own, float factor, const float *norm)                           \
+    {                                                                                                              \
+        normalise(given, out, rows, w, own, factor, norm);                                                         \
+    }                                                                                                              \
+    target static void add_back_##kind(const float *old, const float *own, const float *added, float *new,         \
+                                       Py_ssize_t w)                                                               \
+    {                                                                                                              \
+        add_back(old, own, added, new, w);                                                                         \
+    }                                                                                                              \
+    target static void bend_##kind(float *out, Py_ssize_t n) { EACH(k, n) out[k] = softplus(out[k]); }             \
+    target static void swish_##kind(float *out, Py_ssize_t n) { EACH(k, n) out[k] = swish(out[k]); }               \
+    static const Steps kind = {product_##kind,   rows_##kind,     site_##kind, sum_##kind,                         \
+                               normalise_##kind, add_back_##kind, bend_##kind, swish_##kind};
 
 STEPS(any, , 8, 2)
 static const Steps *steps = &any;
@@ -279,41 +350,85 @@ static void choose(void) {}
 
 /* ---- all of it ------------------------------------------------------------------------------------------ */
 
+/* A site's vector before a convolution, and what it tells its edges in it. */
+typedef struct {
+    const float *vectors, *terms;
+    const int64_t *numbers; /* rows are those of elements; or NULL, of sites */
+    Py_ssize_t from;        /* the first site */
+} Old;
+
+static Py_ssize_t row_before(const Old *old, Py_ssize_t site)
+{
+    return old->numbers ? (Py_ssize_t)old->numbers[site] : site - old->from;
+}
+
+static Py_ssize_t columns(const Pass *p) { return (p->width + PANEL - 1) / PANEL * PANEL; }
+
+/* What the sums of a group become: two layers, added to what its sites were. */
+static void settle(const Pass *p, Py_ssize_t which, const Range *here, const Old *old, float *out)
+{
+    const Py_ssize_t w = p->width, n = columns(p), sites = here->to - here->from;
+    steps->normalise(p->sums, p->normal, sites, w, p->own, -LN_2, p->norms + which * 4 * w + 2 * w);
+    steps->make_product(p->wide, p->normal, w, p->up + which * w * n, p->up_bias + which * n, sites, n / PANEL, w);
+    steps->swish(p->wide, sites * n);
+    steps->make_product(p->back, p->wide, n, p->down + which * w * n, p->down_bias + which * n, sites, n / PANEL, w);
+    for (Py_ssize_t site = here->from; site < here->to; site++) {
+        const Py_ssize_t row = row_before(old, site);
+        steps->add_back(old->vectors + row * w, old->terms + row * 4 * w, p->back + (site - here->from) * n,
+                        out + site * w, w);
+    }
+}
+
 /* A convolution of one member over one group of sites. */
 static void convolve(const Pass *p, Py_ssize_t layer, Py_ssize_t member, Py_ssize_t group)
 {
-    const Py_ssize_t w = p->width, m = p->members, which = layer * m + member, from = p->group[group].from;
-    const float *table = p->table + which * p->rows * 2 * w, *after = p->after + which * 2 * w;
-    const Py_ssize_t layer_size = m * p->sites * w;
-    const float *given = p->out + (p->kept > 1 ? layer * layer_size : 0) + member * p->sites * w;
-    float *out = p->out + (p->kept > 1 ? (layer + 1) * layer_size : 0) + member * p->sites * w;
+    const Py_ssize_t w = p->width, m = p->members, which = layer * m + member;
     const Range *here = p->group + group, *part = p->part + here[0].first;
-    if (layer)
-        steps->make_product(p->terms, given + from * w, w, p->weights + (which - m) * 4 * w * w,
-                            p->bias + (which - m) * 4 * w, here->to - from, 4 * w / PANEL, w);
-    const float *near = layer ? p->terms : p->first + member * p->elements * 4 * w;
+    const Py_ssize_t from = here->from, sites = here->to - from, layer_size = m * p->sites * w;
+    const float *table = p->table + which * p->rows * 2 * w;
+    const float *given = p->out + (p->kept > 1 ? layer * layer_size : 0) + (member * p->sites + from) * w;
+    float *out = p->out + (p->kept > 1 ? (layer + 1) * layer_size : 0) + member * p->sites * w;
+    Old old = {given, p->terms, NULL, from};
+    if (layer) {
+        if (p->own) steps->normalise(given, p->normal, sites, w, p->own, 1.0f, p->norms + which * 4 * w);
+        steps->make_product(p->terms, p->own ? p->normal : given, w, p->weights + (which - m) * 4 * w * w,
+                            p->bias + (which - m) * 4 * w, sites, 4 * w / PANEL, w);
+    } else {
+        old.vectors = p->start + member * p->elements * w;
+        old.terms = p->first + member * p->elements * 4 * w;
+        old.numbers = p->numbers;
+    }
     const int32_t *whose = layer ? p->near : p->element;
     for (; part < p->part + here[1].first; part++) {
         steps->make_rows(p, part, table);
         for (Py_ssize_t site = part->from; site < part->to; site++) {
-            const Py_ssize_t number = p->numbers[site];
-            const float *own = near + (layer ? site - from : number) * 4 * w;
-            const float *old = layer ? given + site * w : p->start + (member * p->elements + number) * w;
-            steps->make_site(p, site, own, near, whose, old, after, out + site * w);
+            const Py_ssize_t row = row_before(&old, site);
+            const float *own = old.terms + row * 4 * w;
+            if (p->own)
+                steps->sum_site(p, site, own, old.terms, whose, p->sums + (site - from) * w);
+            else
+                steps->make_site(p, site, own, old.terms, whose, old.vectors + row * w, p->after + which * 2 * w,
+                                 out + site * w);
         }
     }
+    if (p->own) settle(p, which, here, &old, out);
 }
 
 static void run(const Pass *p)
 {
+    const Py_ssize_t w = p->width, m = p->members, l = p->convolutions;
     if (p->kept > 1)
-        for (Py_ssize_t member = 0; member < p->members; member++)
+        for (Py_ssize_t member = 0; member < m; member++)
             for (Py_ssize_t site = 0; site < p->sites; site++)
-                memcpy(p->out + (member * p->sites + site) * p->width,
-                       p->start + (member * p->elements + p->numbers[site]) * p->width, p->width * sizeof(float));
-    for (Py_ssize_t layer = 0; layer < p->convolutions; layer++)
-        for (Py_ssize_t member = 0; member < p->members; member++)
+                memcpy(p->out + (member * p->sites + site) * w,
+                       p->start + (member * p->elements + p->numbers[site]) * w, w * sizeof(float));
+    for (Py_ssize_t layer = 0; layer < l; layer++)
+        for (Py_ssize_t member = 0; member < m; member++)
             for (Py_ssize_t group = 0; group < p->groups; group++) convolve(p, layer, member, group);
+    for (Py_ssize_t member = 0; member < m && p->own; member++) {
+        float *last = p->out + ((p->kept - 1) * m + member) * p->sites * w;
+        steps->normalise(last, last, p->sites, w, p->own, 1.0f, p->norms + (l * m + member) * 4 * w);
+    }
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------- */
@@ -495,8 +610,12 @@ static int look_all_up(Pass *p)
     if (!good) return 0;
     p->terms = room(p, 4 * p->width * most_sites, sizeof(float));
     p->edge_rows = room(p, 2 * p->width * most_rows, sizeof(float));
-    p->sums = room(p, p->width, sizeof(float));
-    return p->terms && p->edge_rows && p->sums ? 1 : -1;
+    const Py_ssize_t settled = p->own ? most_sites : 0; /* sites of a group */
+    p->sums = room(p, p->width * (settled + 1), sizeof(float));
+    p->normal = room(p, p->width * settled, sizeof(float));
+    p->wide = room(p, columns(p) * settled, sizeof(float));
+    p->back = room(p, columns(p) * settled, sizeof(float));
+    return p->terms && p->edge_rows && p->sums && p->normal && p->wide && p->back ? 1 : -1;
 }
 
 /* ---- read-outs ------------------------------------------------------------------------------------------ */
@@ -568,11 +687,14 @@ static PyObject *do_not_fit(void)
 
 static int fair(Py_ssize_t count) { return count > 0 && count <= LARGEST; }
 
+#define GATED 6 /* buffers of weights */
+#define RESIDUAL 10
+
 /* Buffers of the weights and of the batch. 0: they do not fit together. */
 static int laid_out(Pass *p, const Py_buffer *w, const Py_buffer *b)
 {
     const Py_ssize_t m = p->members, l = p->convolutions, n = p->width;
-    if (!fair(m) || !fair(l) || !fair(n) || n % LANES) return 0;
+    if (!fair(m) || !fair(l) || !fair(n) || n % LANES || p->own < 0 || p->own > n) return 0;
     p->elements = w[0].len / (4 * m * n);
     p->rows = w[2].len / (8 * l * m * n);
     p->count = p->steps > 0 ? TAPS : 1;
@@ -580,12 +702,14 @@ static int laid_out(Pass *p, const Py_buffer *w, const Py_buffer *b)
     p->crystals = b[1].len / 8;
     p->edges = b[3].len / 8;
     p->kept = p->sites ? b[6].len / (4 * m * p->sites * n) : 0;
-    const Py_ssize_t each = 4 * m * n, wanted[6] = {each * p->elements,     4 * each * p->elements,
-                                                    2 * each * l * p->rows, 4 * each * n * (l - 1),
-                                                    4 * each * (l - 1),     2 * each * l};
+    const Py_ssize_t each = 4 * m * n, bias = 4 * m * l * columns(p), layers = bias * n;
+    const Py_ssize_t wanted[RESIDUAL] = {
+        each * p->elements, 4 * each * p->elements, 2 * each * l * p->rows, 4 * each * n * (l - 1),
+        4 * each * (l - 1), p->own ? 4 * each * (l + 1) : 2 * each * l, layers, bias, layers, bias,
+    };
     const Py_ssize_t right[7] = {8 * p->sites, 8 * p->crystals, 8 * p->sites,           8 * p->edges,
                                  4 * p->edges, 4 * p->edges,    each * p->sites * p->kept};
-    for (int k = 0; k < 6; k++)
+    for (int k = 0; k < (p->own ? RESIDUAL : GATED); k++)
         if (w[k].len != wanted[k]) return 0;
     for (int k = 0; k < 7; k++)
         if (b[k].buf && b[k].len != right[k]) return 0;
@@ -596,7 +720,13 @@ static int laid_out(Pass *p, const Py_buffer *w, const Py_buffer *b)
     p->table = w[2].buf;
     p->weights = w[3].buf;
     p->bias = w[4].buf;
-    p->after = w[5].buf;
+    p->after = p->norms = w[5].buf;
+    if (p->own) {
+        p->up = w[6].buf;
+        p->up_bias = w[7].buf;
+        p->down = w[8].buf;
+        p->down_bias = w[9].buf;
+    }
     p->numbers = b[0].buf;
     p->first_site = b[1].buf;
     p->first_edge = b[2].buf;
@@ -621,17 +751,19 @@ static PyObject *passed(Pass *p)
 
 static PyObject *convolved(PyObject *self, PyObject *args)
 {
-    Py_buffer w[6], b[7];
+    Py_buffer w[RESIDUAL], b[7];
     PyObject *weights, *answer = NULL;
     Pass p = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "(nnnddd)O!y*y*y*y*y*z*w*", &p.members, &p.convolutions, &p.width, &p.steps,
-                          &p.bin_start, &p.bin_width, &PyTuple_Type, &weights, &b[0], &b[1], &b[2], &b[3], &b[4],
-                          &b[5], &b[6]))
+    if (!PyArg_ParseTuple(args, "(nnnnddd)O!y*y*y*y*y*z*w*", &p.members, &p.convolutions, &p.width, &p.own,
+                          &p.steps, &p.bin_start, &p.bin_width, &PyTuple_Type, &weights, &b[0], &b[1], &b[2], &b[3],
+                          &b[4], &b[5], &b[6]))
         return NULL;
-    if (PyArg_ParseTuple(weights, "y*y*y*y*y*y*", &w[0], &w[1], &w[2], &w[3], &w[4], &w[5])) {
+    if (p.own ? PyArg_ParseTuple(weights, "y*y*y*y*y*y*y*y*y*y*", &w[0], &w[1], &w[2], &w[3], &w[4], &w[5], &w[6],
+                                 &w[7], &w[8], &w[9])
+              : PyArg_ParseTuple(weights, "y*y*y*y*y*y*", &w[0], &w[1], &w[2], &w[3], &w[4], &w[5])) {
         answer = laid_out(&p, w, b) ? passed(&p) : do_not_fit();
-        release(w, 6);
+        release(w, p.own ? RESIDUAL : GATED);
     }
     release(b, 7);
     return answer;

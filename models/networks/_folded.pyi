@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 Buffer = NDArray[Any]
 
 def convolved(
-    shape: tuple[int, int, int, float, float, float],
+    shape: tuple[int, int, int, int, float, float, float],
     weights: tuple[Buffer, ...],
     numbers: Buffer,
     first_site: Buffer,
@@ -18,8 +18,9 @@ def convolved(
 ) -> None:
     """All convolutions of all members: fills the sites' vectors, the last or those of all layers.
 
-    Shape: members, convolutions, padded width, table rows an Å (0: bins), start and width of the bins.
-    Weights: start, first, table, weights, bias, after; see `compiled.py`.
+    Shape: members, convolutions, padded width, width of residual ones (0: gated), table rows an Å (0: bins),
+    start and width of the bins. Weights: start, first, table, weights, bias; then of gated ones after, of residual
+    ones norms, up, up_bias, down, down_bias; see `compiled.py`.
     """
 
 def dense(

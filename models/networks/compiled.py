@@ -16,7 +16,14 @@ from torch.nn import functional as F
 
 from models.graphs.collate import Batch
 from models.graphs.radial import ONEHOT_START, ONEHOT_WIDTH
-from models.networks.folded import FoldedConvolution, FoldedTrunk, ReadOut, exact_end
+from models.networks.folded import (
+    Folded,
+    FoldedConvolution,
+    FoldedResidual,
+    FoldedTrunk,
+    ReadOut,
+    exact_end,
+)
 from models.networks.readout import LinearReadout, Output, Readout, side_by_side
 from models.networks.site import SiteReadout
 from models.networks.trunk import Trunk
@@ -39,7 +46,7 @@ def there() -> bool:
 
 
 class CompiledNetwork:
-    """Answers as the members in evaluation do; gated convolutions only."""
+    """Answers as the members in evaluation do; gated or residual convolutions."""
 
     edges_at_once = (
         64_000  # it goes through these a few crystals a time; the tables it fetches once
@@ -63,6 +70,7 @@ class CompiledNetwork:
 class CompiledTrunk:
     """The convolutions of all members."""
 
+    @torch.inference_mode()
     def __init__(self, trunks: Sequence[FoldedTrunk]) -> None:
         one = trunks[0]
         self.width = one.start.shape[1]
@@ -70,23 +78,23 @@ class CompiledTrunk:
         self._padded = -(-self.width // LANES) * LANES
         bins = (0.0, ONEHOT_START, ONEHOT_WIDTH)
         known = (one.rows_an_angstrom, 0.0, 0.0) if one.rows_an_angstrom else bins
-        self._shape = (self._members, self._convolutions, self._padded, *known)
-        layers = [[_Turned(trunk.convolutions[at], self._padded) for trunk in trunks]
-                  for at in range(self._convolutions)]  # fmt: skip
+        layers = [trunk.convolutions[at] for at in range(self._convolutions) for trunk in trunks]
+        own = self.width if isinstance(layers[0], FoldedResidual) else 0
+        self._shape = (self._members, self._convolutions, self._padded, own, *known)
+        turned = [_Turned(each, self._padded) for each in layers]
         start = torch.stack([_padded(trunk.start, self._padded) for trunk in trunks])
-        first = torch.stack(
-            [
-                (trunk_start.double() @ each.weight.double() + each.bias.double()).float()
-                for trunk_start, each in zip(start, layers[0], strict=True)
-            ]
-        )
+        first = [
+            (_padded(each.before(trunk.start), self._padded).double() @ to.weight.double() + to.bias.double()).float()
+            for trunk, each, to in zip(trunks, layers, turned, strict=False)
+        ]  # fmt: skip
+        later = turned[self._members :]
         self._weights = (
             start.numpy(),
-            first.numpy(),
-            _stacked([each.table for layer in layers for each in layer]),
-            _stacked([_panels(each.weight) for layer in layers[1:] for each in layer]),
-            _stacked([each.bias for layer in layers[1:] for each in layer]),
-            _stacked([each.after for layer in layers for each in layer]),
+            _stacked(first),
+            _stacked([each.table for each in turned]),
+            _stacked([_panels(each.weight) for each in later]),
+            _stacked([each.bias for each in later]),
+            *(_residual(layers, trunks, self._padded) if own else _gated(layers, self._padded)),
         )
 
     def layers(self, batch: Batch, *, every: bool) -> Floats:
@@ -104,14 +112,50 @@ class CompiledTrunk:
 class _Turned:
     """A convolution as the compiled step reads it: gates and cores as powers of two, padded."""
 
-    def __init__(self, folded: FoldedConvolution, width: int) -> None:
-        powers = folded.weight.new_tensor([-LOG2_E, LOG2_E] * 2)[:, None]
-        own = folded.scale.shape[0]
+    def __init__(self, folded: Folded, width: int) -> None:
+        core = -LOG2_E if isinstance(folded, FoldedResidual) else LOG2_E
+        powers = folded.weight.new_tensor([-LOG2_E, core] * 2)[:, None]
+        own = len(folded.weight)
         parts = folded.weight.view(own, 4, own) * powers
         self.weight = _padded(F.pad(parts, (0, 0, 0, 0, 0, width - own)), width).flatten(1)
         self.bias = _padded(folded.bias.view(4, own) * powers, width).flatten()
         self.table = _padded(folded.table.view(-1, 2, own) * powers[:2], width).flatten(1)
-        self.after = _padded(torch.stack([folded.scale * (log(2) / 2), folded.shift]), width)
+
+
+def _gated(layers: Sequence[Folded], width: int) -> tuple[Floats, ...]:
+    """What the compiled step reads of gated ones alone."""
+    after = [
+        torch.stack([each.scale * (log(2) / 2), each.shift])
+        for each in cast("Sequence[FoldedConvolution]", layers)
+    ]
+    return (_stacked([_padded(each, width) for each in after]),)
+
+
+def _residual(
+    folded: Sequence[Folded], trunks: Sequence[FoldedTrunk], width: int
+) -> tuple[Floats, ...]:
+    """What the compiled step reads of residual ones alone."""
+    layers = [each.layer for each in cast("Sequence[FoldedResidual]", folded)]
+    norms = [(each.site_norm, each.sum_norm) for each in layers]
+    norms += [(last, last) for last in (cast("nn.LayerNorm", each.norm) for each in trunks)]
+    rows = [torch.stack([one.weight, one.bias, two.weight, two.bias]) for one, two in norms]
+    up, down = ([getattr(each, name) for each in layers] for name in ("up", "down"))
+    return (
+        _stacked([_padded(each, width) for each in rows]),
+        *_layers_of(up, width),
+        *_layers_of(down, width),
+    )
+
+
+def _layers_of(layers: Sequence[nn.Linear], rows: int) -> tuple[Floats, Floats]:
+    """Weights in panels, of so many rows, and biases."""
+    turned = [
+        _padded(F.pad(each.weight.detach(), (0, rows - each.in_features)).t(), _panelled(each))
+        for each in layers
+    ]
+    return _stacked([_panels(each) for each in turned]), _stacked(
+        [_padded(each.bias, _panelled(each)) for each in layers]
+    )
 
 
 class Dense:
@@ -120,11 +164,8 @@ class Dense:
     def __init__(self, members: Sequence[nn.ModuleList]) -> None:
         self._layers: list[tuple[Floats, Floats, int]] = []
         for layer in zip(*members, strict=True):
-            weights = _stacked(
-                [_panels(_padded(each.weight.t(), _panelled(each))) for each in layer]
-            )
-            bias = _stacked([_padded(each.bias, _panelled(each)) for each in layer])
-            self._layers.append((weights, bias, layer[0].in_features))
+            wide = layer[0].in_features
+            self._layers.append((*_layers_of(layer, wide), wide))
 
     def __call__(self, rows: Floats) -> Floats:
         """What leaves the last one; columns beyond its own mean nothing."""

@@ -1,7 +1,7 @@
 """The trained network rearranged for a CPU: nothing is computed twice, and little a second time an edge.
 
 Evaluation BatchNorm is a scale and a shift, folded into the weights. What is left of an edge is a function of
-its distance alone, W₃ u(d): it is tabulated and interpolated with polynomials of the fifth degree, to the accuracy
+its distance alone, W₃ u(d), whatever layers u has passed: it is tabulated and interpolated with polynomials of the fifth degree, to the accuracy
 of single precision. Then the sum over its six table rows and the two rows of its sites is one gathering sum.
 """
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.graphs.collate import Batch
 from models.graphs.radial import ONEHOT_BINS, ONEHOT_START, ONEHOT_WIDTH, bins, expand
-from models.networks.convolution import GatedConvolution
+from models.networks.convolution import GatedConvolution, ResidualConvolution
 from models.networks.readout import Output, side_by_side
 from models.networks.trunk import Trunk
 
@@ -37,7 +37,7 @@ class ReadOut(Protocol):
 
 
 class FoldedNetwork:
-    """Answers as the members in evaluation do, several times faster; gated convolutions only."""
+    """Answers as the members in evaluation do, several times faster; gated or residual convolutions."""
 
     def __init__(self, networks: Sequence[Trunk]) -> None:
         self._trunks = [FoldedTrunk(each) for each in networks]
@@ -79,13 +79,11 @@ class FoldedTrunk:
         self._settings = trunk.trunk_settings
         with torch.inference_mode():
             self.start = trunk.embedding(trunk.elements)  # (101, width)
-            distances = _distances(self._settings)
-            self.convolutions = [
-                FoldedConvolution(each, distances, self._settings)
-                for each in trunk.convolutions
-                if isinstance(each, GatedConvolution)
-            ]
-        self._rows = len(distances)
+            told = expand(_distances(self._settings), self._settings)
+            told = deepcopy(trunk.told).double()(told)
+            self.convolutions = [_folded(each, told) for each in trunk.convolutions]
+            self.norm = trunk.norm
+        self._rows = len(told)
 
     @property
     def rows_an_angstrom(self) -> float:
@@ -98,7 +96,7 @@ class FoldedTrunk:
         layers = [self.start.index_select(0, batch.numbers)]
         for convolution in self.convolutions:
             layers.append(convolution(layers[-1], *places, batch))
-        return layers
+        return [*layers[:-1], self.norm(layers[-1])]
 
     def places(self, batch: Batch) -> Places:
         """Rows that add up to each edge, and their weights; for all members.  # (edges, 8) or (edges, 3)"""
@@ -129,41 +127,92 @@ class FoldedTrunk:
         return first.long() - before, torch.stack(shares, 1).float()
 
 
-class FoldedConvolution:
-    """One gated convolution; its table and the rows of the sites lie in one buffer."""
+class Folded:
+    """Of a convolution what its edges look up; the table and the rows of the sites lie in one buffer."""
 
     def __init__(
-        self, layer: GatedConvolution, distances: Tensor, settings: "TrunkSettings"
+        self,
+        layer: GatedConvolution | ResidualConvolution,
+        told: Tensor,
+        scale: Tensor | float = 1.0,
+        shift: Tensor | float = 0.0,
     ) -> None:
-        scale, shift = _scale_and_shift(layer.gate_norm)
-        weights = (layer.site.weight * scale[:, None], layer.neighbour.weight * scale[:, None])
+        weights = (layer.site.weight * scale, layer.neighbour.weight * scale)
         self.weight = torch.cat(weights).t().contiguous()  # (width, 4 width)
-        bias = layer.site.bias * scale + shift
+        bias = (layer.site.bias[:, None] * scale)[:, 0] + shift
         self.bias = torch.cat([bias, torch.zeros_like(bias)])
-        edge = (layer.edge.weight * scale[:, None]).double()
-        self.table = (expand(distances, settings) @ edge.t()).float()  # (rows, 2 width)
-        self.scale, self.shift = _scale_and_shift(layer.sum_norm)
+        edge = (layer.edge.weight * scale).double()
+        self.table = (told @ edge.t()).float()  # (rows, 2 width)
         self._buffer = self.table
+
+    def before(self, sites: Tensor) -> Tensor:
+        """Of the sites' vectors what the products are made of."""
+        return sites
 
     def __call__(self, sites: Tensor, where: Tensor, share: Tensor, batch: Batch) -> Tensor:
         """New vectors of the sites."""
-        terms = self._terms(sites)
-        mixed = F.embedding_bag(where, terms, mode="sum", per_sample_weights=share)
-        gate, core = mixed.chunk(2, dim=1)
-        messages = F.softplus(core).mul_(torch.sigmoid(gate))  # (edges, width)
-        return F.softplus(sites + torch.addcmul(self.shift, _sums(messages, batch), self.scale))
+        raise NotImplementedError
 
-    def _terms(self, sites: Tensor) -> Tensor:
-        """The table, then for every site its row as a centre and its row as a neighbour."""
-        if len(sites) < FEW_SITES:
-            sites = F.pad(sites, (0, 0, 0, FEW_SITES - len(sites)))
+    def mixed(self, sites: Tensor, where: Tensor, share: Tensor) -> tuple[Tensor, ...]:
+        """Gate and core of each edge."""
         rows, wanted = len(self.table), len(self.table) + 2 * len(sites)
         if len(self._buffer) < wanted:
             self._buffer = self.table.new_empty(wanted, self.table.shape[1])
             self._buffer[:rows] = self.table
-        out = self._buffer[rows:wanted].view(len(sites), -1)
-        torch.addmm(self.bias, sites, self.weight, out=out)
-        return self._buffer[:wanted]
+        # The table, then for every site its row as a centre and its row as a neighbour.
+        self._buffer[rows:wanted].view(len(sites), -1)[:] = product(self.bias, sites, self.weight)
+        terms = self._buffer[:wanted]
+        return F.embedding_bag(where, terms, mode="sum", per_sample_weights=share).chunk(2, dim=1)
+
+
+class FoldedConvolution(Folded):
+    """One gated convolution."""
+
+    def __init__(self, layer: GatedConvolution, told: Tensor) -> None:
+        scale, shift = _scale_and_shift(layer.gate_norm)
+        super().__init__(layer, told, scale[:, None], shift)
+        self.scale, self.shift = _scale_and_shift(layer.sum_norm)
+
+    def __call__(self, sites: Tensor, where: Tensor, share: Tensor, batch: Batch) -> Tensor:
+        """New vectors of the sites."""
+        gate, core = self.mixed(sites, where, share)
+        messages = F.softplus(core).mul_(torch.sigmoid(gate))  # (edges, width)
+        return F.softplus(sites + torch.addcmul(self.shift, _sums(messages, batch), self.scale))
+
+
+class FoldedResidual(Folded):
+    """One residual convolution."""
+
+    def __init__(self, layer: ResidualConvolution, told: Tensor) -> None:
+        super().__init__(layer, told)
+        self.layer = layer
+
+    def before(self, sites: Tensor) -> Tensor:
+        """Of the sites' vectors what the products are made of."""
+        return cast("Tensor", self.layer.site_norm(sites))
+
+    def __call__(self, sites: Tensor, where: Tensor, share: Tensor, batch: Batch) -> Tensor:
+        """New vectors of the sites."""
+        layer = self.layer
+        gate, core = self.mixed(self.before(sites), where, share)
+        sums = layer.sum_norm(_sums(torch.sigmoid(gate) * F.silu(core), batch))
+        up = F.silu(product(layer.up.bias, sums, layer.up.weight.t()))
+        return sites + product(layer.down.bias, up, layer.down.weight.t())
+
+
+def _folded(layer: nn.Module, told: Tensor) -> Folded:
+    if isinstance(layer, ResidualConvolution):
+        return FoldedResidual(layer, told)
+    assert isinstance(layer, GatedConvolution)
+    return FoldedConvolution(layer, told)
+
+
+def product(bias: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    """The bias + rows · weight, of which no row depends on how many there are."""
+    few = len(rows)
+    if few < FEW_SITES:
+        rows = F.pad(rows, (0, 0, 0, FEW_SITES - few))
+    return torch.addmm(bias, rows, weight)[:few]
 
 
 def _sums(messages: Tensor, batch: Batch) -> Tensor:

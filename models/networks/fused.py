@@ -3,6 +3,7 @@
 The formulation in torch (`convolution.py`) is what it must agree with, to the rounding of single precision.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ except ImportError:  # built without a compiler: the same by torch, several time
     compiled = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from models.networks.convolution import GatedConvolution
+    from models.networks.convolution import GatedConvolution, ResidualConvolution
 
 FEW_FEATURES = 16  # more than these a product of matrices does quicker
 
@@ -52,6 +53,25 @@ def merged(batch: Batch) -> Merged:
     row = torch.empty_like(near)
     count = compiled.merge(*given, *_arrays(first, near, distance, times, weight, row))
     return Merged(first, near[:count], distance[:count], times[:count], weight[:count], row)
+
+
+def lean(batch: Batch) -> Batch:
+    """The same with edges that are alike as one; their weight is the sum of theirs."""
+    one = merged(batch)
+    counts = torch.diff(one.first_edge, append=torch.tensor([len(one.neighbour)]))
+    centre = torch.arange(len(counts)).repeat_interleave(counts)
+    return replace(
+        batch, first_edge=one.first_edge, centre=centre, neighbour=one.neighbour,
+        distance=one.distance, weight=one.weight, degree=0,
+    )  # fmt: skip
+
+
+def summed(layer: "ResidualConvolution", sites: Tensor, edges: Tensor, batch: Batch) -> Tensor:
+    """What a site's edges tell it.  # (sites, width)"""
+    sums: Tensor = _Sum.apply(  # type: ignore[no-untyped-call]
+        batch, sites, layer.edge(edges), layer.site.weight, layer.neighbour.weight, layer.site.bias
+    )
+    return sums
 
 
 def convolved(
@@ -125,6 +145,32 @@ class _Convolution(torch.autograd.Function):
             torch.zeros_like(scale[0]),  # what all edges share, their norm takes away
             scale[0], scale[1], shift[0], shift[1],
         )  # fmt: skip
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0917
+        ctx: Any, batch: Batch, sites: Tensor, table: Tensor, site: Tensor, neighbour: Tensor, bias: Tensor,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(sites, table, site, neighbour, bias)
+        band = Band.row_each(len(table))
+        given = _arrays(
+            site, neighbour, bias, batch.first_edge, batch.neighbour, band.start, band.share, table, None,
+            batch.weight, sites,
+        )  # fmt: skip
+        count, width = sites.shape
+        sums, terms = torch.empty_like(sites), sites.new_empty(count, 4 * width)
+        made = _arrays(terms)
+        compiled.summed(given, *made, sums.numpy())
+        ctx.given, ctx.made = given, made
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        out = [torch.empty_like(each) for each in ctx.saved_tensors]
+        compiled.back_from_sum(ctx.given, *ctx.made, *_arrays(gradient, *out))
+        return None, *out
 
 
 def _arrays(*tensors: Tensor | None) -> tuple[NDArray[Any] | None, ...]:

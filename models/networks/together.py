@@ -12,7 +12,7 @@ from models.graphs.collate import Batch
 from models.images.collate import Batch as Pictures
 from models.networks import compiled
 from models.networks.compiled import CompiledNetwork
-from models.networks.convolution import GatedConvolution
+from models.networks.convolution import SharedConvolution
 from models.networks.folded import FoldedNetwork
 from models.networks.image import ImageNetwork
 from models.networks.readout import Output, side_by_side
@@ -27,7 +27,7 @@ def arranged(networks: Sequence[Trunk], device: torch.device) -> Together:
     """Networks of convolutions and `readout`, ready to answer on this device."""
     if device.type != "cpu":
         return stacked(networks, device)
-    if all(isinstance(each, GatedConvolution) for each in networks[0].convolutions):
+    if not any(isinstance(each, SharedConvolution) for each in networks[0].convolutions):
         return CompiledNetwork(networks) if compiled.there() else FoldedNetwork(networks)
     # So little is left to compute in Eq. 4 that double precision, in which no answer depends on its
     # company, costs next to nothing.

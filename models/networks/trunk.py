@@ -10,10 +10,17 @@ from models.graphs.collate import Batch
 from models.graphs.elements import COLUMNS, table
 from models.graphs.radial import Band, band, edge_width, expand
 from models.networks import fused
-from models.networks.convolution import GatedConvolution, SharedConvolution
+from models.networks.convolution import GatedConvolution, ResidualConvolution, SharedConvolution
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.settings.network import TrunkSettings
+
+
+KINDS = {
+    "gated": GatedConvolution,
+    "shared": SharedConvolution,
+    "residual": ResidualConvolution,
+}
 
 
 class Trunk(nn.Module):
@@ -25,22 +32,31 @@ class Trunk(nn.Module):
         super().__init__()
         self.register_buffer("elements", torch.tensor(table()), persistent=False)
         self.embedding = nn.Linear(COLUMNS, settings.width)
-        kind = GatedConvolution if settings.convolution == "gated" else SharedConvolution
-        width = edge_width(settings) if edges is None else edges
+        kind, width = KINDS[settings.convolution], edges or edge_width(settings)
+        self.residual = kind is ResidualConvolution
+        self.told: nn.Module = nn.Identity()
+        self.norm: nn.Module = nn.Identity()
+        if self.residual:
+            own = settings.width
+            self.told = nn.Sequential(nn.Linear(width, own), nn.SiLU(), nn.Linear(own, own))
+            self.norm, width = nn.LayerNorm(own), own
         self.convolutions = nn.ModuleList(
             kind(settings.width, width) for _ in range(settings.convolutions)
         )
+        self.by_distance = edges is None  # which is all that tells one edge from another
         self.trunk_settings = settings
 
     def layers(self, batch: Batch) -> list[Tensor]:
         """The sites' vectors before the first and after each convolution.  # (sites, width) each"""
         # There are fewer elements than sites: embed those, then look them up.
         sites = self.embedding(self.elements).index_select(0, batch.numbers)
-        edges = self.edges(batch)
+        if self.residual and self.by_distance and fused.at_home(batch.distance):
+            batch = fused.lean(batch)
+        edges = self.told(self.edges(batch))
         layers = [sites]
         for convolution in self.convolutions:
             layers.append(convolution(layers[-1], edges, batch))
-        return layers
+        return [*layers[:-1], self.norm(layers[-1])]
 
     def edges(self, batch: Batch) -> Tensor | Band:
         """What the edges tell.  # (edges, …)"""

@@ -13,8 +13,10 @@ LARGEST_LAYER = 100_000_000  # weights
 class TrunkSettings(Frozen):
     """The embedding and the convolutions, which all graph networks share."""
 
-    convolution: Literal["gated", "shared"] = Field(
-        "gated", description="`gated`: Eq. 5 of the paper. `shared`: Eq. 4."
+    convolution: Literal["gated", "shared", "residual"] = Field(
+        "gated",
+        description="`gated`: Eq. 5 of the paper. `shared`: Eq. 4. `residual`: Eq. 5 with layers of its own for a "
+        "site's sum and LayerNorm, which learns more from as many structures.",
     )
     convolutions: int = Field(3, ge=1, le=16, description="Number of convolutions.")
     width: int = Field(64, ge=1, le=1024, description="Length of a site's vector.")

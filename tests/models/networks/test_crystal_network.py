@@ -13,7 +13,11 @@ from models.graphs.collate import Batch, collate
 from models.graphs.featurise import featurise
 from models.graphs.graph import Graph
 from models.graphs.radial import expand
-from models.networks.convolution import GatedConvolution, SharedConvolution
+from models.networks.convolution import (
+    GatedConvolution,
+    ResidualConvolution,
+    SharedConvolution,
+)
 from models.networks.crystal import CrystalNetwork
 from models.networks.folded import FoldedNetwork
 from models.settings.graph import GraphSettings, Ties
@@ -27,7 +31,7 @@ OPTIONS = [
         hidden_layers=layers + 1, convolutions=2, width=8, hidden_width=6, outputs=2,
     )
     for convolution, readout, edges, layers in product(
-        ("gated", "shared"), ("mean", "full", "linear"), ("gaussian", "onehot"), (0, 1)
+        ("gated", "shared", "residual"), ("mean", "full", "linear"), ("gaussian", "onehot"), (0, 1)
     )
 ]  # fmt: skip
 
@@ -73,11 +77,31 @@ def plain_shared(layer: SharedConvolution, sites: Tensor, edges: Tensor, batch: 
     return F.softplus(layer.sum_norm(F.linear(summed, weight) + layer.site(sites)))
 
 
+def plain_residual(
+    layer: ResidualConvolution, sites: Tensor, edges: Tensor, batch: Batch
+) -> Tensor:
+    """As its docstring has it."""
+    weight = torch.cat([layer.site.weight, layer.neighbour.weight, layer.edge.weight], 1)
+    normal = layer.site_norm(sites)
+    joined = torch.cat([normal[batch.centre], normal[batch.neighbour], edges], 1)
+    gate, core = F.linear(joined, weight, layer.site.bias).chunk(2, 1)
+    messages = torch.sigmoid(gate) * core * torch.sigmoid(core)
+    if batch.weight is not None:
+        messages = messages * batch.weight[:, None]
+    summed = torch.zeros_like(sites).index_add(0, batch.centre, messages)
+    up = layer.up(layer.sum_norm(summed))
+    return sites + layer.down(up * torch.sigmoid(up))
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_factorised_convolutions_are_the_plain_ones(graphs: list[Graph], training: bool) -> None:
     batch = collate(graphs)
     edges, sites = expand(batch.distance, SMALL), torch.randn(len(batch.numbers), 8)
-    for plain, kind in ((plain_gated, GatedConvolution), (plain_shared, SharedConvolution)):
+    for plain, kind in (
+        (plain_gated, GatedConvolution),
+        (plain_shared, SharedConvolution),
+        (plain_residual, ResidualConvolution),
+    ):
         torch.manual_seed(3)
         layer = kind(8, edges.shape[1]).train(training)
         torch.testing.assert_close(
@@ -97,7 +121,7 @@ def test_every_option_learns_from_every_weight(
     assert all(torch.isfinite(each.grad).all() for each in network.parameters())
 
 
-@pytest.mark.parametrize("settings", [each for each in OPTIONS if each.convolution == "gated"])
+@pytest.mark.parametrize("settings", [each for each in OPTIONS if each.convolution != "shared"])
 def test_folded_is_unfolded(graphs: list[Graph], settings: NetworkSettings) -> None:
     network, batch = lively(settings), collate(graphs)
     exact = lively(settings).double()

@@ -14,8 +14,9 @@ from models.graphs.collate import Batch, collate
 from models.graphs.graph import Graph
 from models.graphs.radial import Band, band, expand
 from models.networks import fused
-from models.networks.convolution import GatedConvolution
+from models.networks.convolution import GatedConvolution, ResidualConvolution
 from models.networks.crystal import CrystalNetwork
+from models.networks.together import doubled
 from models.settings.network import NetworkSettings
 
 needs_compiled = pytest.mark.skipif(
@@ -111,6 +112,68 @@ def test_results_gradients_and_running_figures_are_those_of_torch(
         torch.testing.assert_close(
             found[name].double(), value.double(), rtol=0, atol=near, msg=name
         )
+
+
+@needs_compiled
+@pytest.mark.parametrize("kind", ["constant", "varying", "weighted", "one site each"])
+@pytest.mark.parametrize("width", [5, 46, 64])
+def test_residual_results_and_gradients_are_those_of_torch(kind: str, width: int) -> None:
+    batch = collate(graphs(kind))
+    torch.manual_seed(2)
+    made = ResidualConvolution(width, 7)
+    exact = copy.deepcopy(made).double()
+    sites, edges = torch.randn(len(batch.numbers), width), torch.randn(len(batch.centre), 7)
+    wide = replace(batch, weight=None if batch.weight is None else batch.weight.double())
+    found = residual_step(made, sites, edges, batch)
+    expected = residual_step(exact, sites.double(), edges.double(), wide)
+    for name, value in expected.items():
+        near = 2e-5 * max(float(value.abs().max()), 1e-2)
+        torch.testing.assert_close(
+            found[name].double(), value.double(), rtol=0, atol=near, msg=name
+        )
+
+
+def residual_step(
+    made: ResidualConvolution, sites: Tensor, edges: Tensor, batch: Batch
+) -> dict[str, Tensor]:
+    """New vectors and all gradients."""
+    sites, edges = (each.clone().requires_grad_() for each in (sites, edges))
+    new = made(sites, edges, batch)
+    torch.manual_seed(3)
+    (new * torch.randn(new.shape).to(new.dtype)).sum().backward()
+    gradients = {name: each.grad for name, each in made.named_parameters()}
+    found = {"new": new.detach(), "sites": sites.grad, "edges": edges.grad, **gradients}
+    assert all(each is not None for each in found.values())
+    return found  # type: ignore[return-value]
+
+
+@needs_compiled
+def test_a_residual_network_reads_edges_that_are_alike_once() -> None:
+    batch = repeated()
+    network = CrystalNetwork(NetworkSettings(convolution="residual", width=16))
+    lean = fused.lean(batch)
+    assert len(lean.centre) <= 4 * 2 * 9 < len(batch.centre)
+    torch.testing.assert_close(lean.weight.sum(), batch.weight.sum())  # type: ignore[union-attr]
+    wide = doubled(batch)
+    torch.testing.assert_close(
+        network(batch).values.double(), copy.deepcopy(network).double()(wide).values, rtol=1e-5, atol=1e-5
+    )  # fmt: skip
+
+
+def test_a_residual_network_in_training_answers_each_crystal_as_if_it_were_alone() -> None:
+    some = graphs("weighted")
+    network = CrystalNetwork(NetworkSettings(convolution="residual", width=16)).train()
+    together = network(collate(some)).values
+    alone = torch.cat([network(collate([each])).values for each in some])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@needs_compiled
+def test_indices_of_a_residual_convolution_out_of_range_are_refused() -> None:
+    batch, made = collate(graphs("constant")), ResidualConvolution(8, 41)
+    batch.neighbour[5] = len(batch.numbers)
+    with pytest.raises(ValueError, match="that fit together"):
+        made(torch.randn(len(batch.numbers), 8), expand(batch.distance, GAUSSIAN), batch)
 
 
 @needs_compiled

@@ -36,7 +36,11 @@ SETTINGS = [
     NetworkSettings(width=24, readout="full", site_layers=1),
     NetworkSettings(width=64, readout="linear", edge_features="onehot"),
     NetworkSettings(width=8, edge_start=1.0, edge_stop=4.0, edge_step=0.5),
+    NetworkSettings(convolution="residual", width=20, hidden_width=40, outputs=2),
+    NetworkSettings(convolution="residual", width=64, convolutions=1, readout="linear"),
+    NetworkSettings(convolution="residual", width=33, readout="full", edge_features="onehot"),
     SiteNetworkSettings(width=20, site_width=12, outputs=2),
+    SiteNetworkSettings(convolution="residual", width=48),
     SiteNetworkSettings(width=7, site_layers=0),
 ]
 
@@ -57,6 +61,9 @@ def members(count: int, settings: Any) -> list[Trunk]:
             torch.nn.init.normal_(module.bias)
             module.running_mean = torch.randn(module.num_features) * 0.3
             module.running_var = torch.rand(module.num_features) + 0.5
+        if isinstance(module, torch.nn.LayerNorm):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias)
     return found
 
 
@@ -89,7 +96,7 @@ def test_members_together_are_the_members_alone(
         agree(way(networks)(batch), exactly(networks, batch))
 
 
-@pytest.mark.parametrize("convolution", ["gated", "shared"])
+@pytest.mark.parametrize("convolution", ["gated", "shared", "residual"])
 @pytest.mark.parametrize("readout", ["mean", "full", "linear"])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_members_stacked_are_the_members_alone(
