@@ -58,6 +58,14 @@ class Band:
         return features.index_select(0, self.merged.row) if self.merged else features
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kinds:
+    """Features of edges of which many are alike."""
+
+    features: Tensor  # (kinds, …)
+    which: Tensor  # (edges,) int32
+
+
 def edge_width(settings: "TrunkSettings") -> int:
     """Numbers an edge."""
     return ONEHOT_BINS if settings.edge_features == "onehot" else len(centres(settings))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.graphs.collate import Batch
-from models.graphs.radial import Band
+from models.graphs.radial import Band, Kinds
 from models.networks import fused
 
 
@@ -79,11 +79,14 @@ class ResidualConvolution(nn.Module):
         self.up = nn.Linear(width, width)
         self.down = nn.Linear(width, width)
 
-    def forward(self, sites: Tensor, edges: Tensor, batch: Batch) -> Tensor:
+    def forward(self, sites: Tensor, edges: Tensor | Kinds, batch: Batch) -> Tensor:
         """New vectors of the sites.  # (sites, width)"""
         normal = self.site_norm(sites)
-        summed = fused.summed if fused.at_home(normal) else ResidualConvolution.summed
-        sums = self.sum_norm(summed(self, normal, edges, batch))
+        if isinstance(edges, Kinds):
+            summed = fused.summed(self, normal, edges, batch)
+        else:
+            summed = self.summed(normal, edges, batch)
+        sums = self.sum_norm(summed)
         new: Tensor = sites + self.down(F.silu(self.up(sums)))
         return new
 

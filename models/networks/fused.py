@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.graphs.collate import Batch
-from models.graphs.radial import Band, Merged
+from models.graphs.radial import Band, Kinds, Merged
 
 try:
     from models.networks import _edges as compiled
@@ -66,10 +66,16 @@ def lean(batch: Batch) -> Batch:
     )  # fmt: skip
 
 
-def summed(layer: "ResidualConvolution", sites: Tensor, edges: Tensor, batch: Batch) -> Tensor:
+def summed(layer: "ResidualConvolution", sites: Tensor, edges: Kinds, batch: Batch) -> Tensor:
     """What a site's edges tell it.  # (sites, width)"""
     sums: Tensor = _Sum.apply(  # type: ignore[no-untyped-call]
-        batch, sites, layer.edge(edges), layer.site.weight, layer.neighbour.weight, layer.site.bias
+        batch,
+        edges.which,
+        sites,
+        layer.edge(edges.features),
+        layer.site.weight,
+        layer.neighbour.weight,
+        layer.site.bias,
     )
     return sums
 
@@ -150,13 +156,13 @@ class _Convolution(torch.autograd.Function):
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0917
-        ctx: Any, batch: Batch, sites: Tensor, table: Tensor, site: Tensor, neighbour: Tensor, bias: Tensor,
+        ctx: Any, batch: Batch, which: Tensor, sites: Tensor, table: Tensor, site: Tensor, neighbour: Tensor,
+        bias: Tensor,
     ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(sites, table, site, neighbour, bias)
-        band = Band.row_each(len(table))
         given = _arrays(
-            site, neighbour, bias, batch.first_edge, batch.neighbour, band.start, band.share, table, None,
-            batch.weight, sites,
+            site, neighbour, bias, batch.first_edge, batch.neighbour, which, table.new_ones(len(which)), table,
+            None, batch.weight, sites,
         )  # fmt: skip
         count, width = sites.shape
         sums, terms = torch.empty_like(sites), sites.new_empty(count, 4 * width)
@@ -170,7 +176,7 @@ class _Sum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         out = [torch.empty_like(each) for each in ctx.saved_tensors]
         compiled.back_from_sum(ctx.given, *ctx.made, *_arrays(gradient, *out))
-        return None, *out
+        return None, None, *out
 
 
 def _arrays(*tensors: Tensor | None) -> tuple[NDArray[Any] | None, ...]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.graphs.collate import Batch
 from models.graphs.elements import COLUMNS, table
-from models.graphs.radial import Band, band, edge_width, expand
+from models.graphs.radial import Band, Kinds, band, edge_width, expand
 from models.networks import fused
 from models.networks.convolution import GatedConvolution, ResidualConvolution, SharedConvolution
 
@@ -50,13 +50,24 @@ class Trunk(nn.Module):
         """The sites' vectors before the first and after each convolution.  # (sites, width) each"""
         # There are fewer elements than sites: embed those, then look them up.
         sites = self.embedding(self.elements).index_select(0, batch.numbers)
-        if self.residual and self.by_distance and fused.at_home(batch.distance):
-            batch = fused.lean(batch)
-        edges = self.told(self.edges(batch))
+        edges: Tensor | Band | Kinds
+        if self.residual and fused.at_home(batch.distance):
+            batch, edges = self._alike(batch)
+        else:
+            edges = self.told(self.edges(batch))
         layers = [sites]
         for convolution in self.convolutions:
             layers.append(convolution(layers[-1], edges, batch))
         return [*layers[:-1], self.norm(layers[-1])]
+
+    def _alike(self, batch: Batch) -> tuple[Batch, Kinds]:
+        """Edges that are alike as one; of what they tell, each kind once."""
+        if not self.by_distance:
+            features = self.told(self.edges(batch))
+            return batch, Kinds(features, torch.arange(len(features), dtype=torch.int32))
+        lean = fused.lean(batch)
+        distance, which = torch.unique(lean.distance, return_inverse=True)
+        return lean, Kinds(self.told(expand(distance, self.trunk_settings)), which.int())
 
     def edges(self, batch: Batch) -> Tensor | Band:
         """What the edges tell.  # (edges, …)"""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.graphs.collate import Batch, collate
 from models.graphs.graph import Graph
-from models.graphs.radial import Band, band, expand
+from models.graphs.radial import Band, Kinds, band, expand
 from models.networks import fused
 from models.networks.convolution import GatedConvolution, ResidualConvolution
 from models.networks.crystal import CrystalNetwork
@@ -124,8 +124,9 @@ def test_residual_results_and_gradients_are_those_of_torch(kind: str, width: int
     exact = copy.deepcopy(made).double()
     sites, edges = torch.randn(len(batch.numbers), width), torch.randn(len(batch.centre), 7)
     wide = replace(batch, weight=None if batch.weight is None else batch.weight.double())
-    found = residual_step(made, sites, edges, batch)
-    expected = residual_step(exact, sites.double(), edges.double(), wide)
+    which = torch.randint(0, len(edges), (len(edges),), dtype=torch.int32)
+    found = residual_step(made, sites, edges, batch, which)
+    expected = residual_step(exact, sites.double(), edges.double(), wide, which)
     for name, value in expected.items():
         near = 2e-5 * max(float(value.abs().max()), 1e-2)
         torch.testing.assert_close(
@@ -134,11 +135,12 @@ def test_residual_results_and_gradients_are_those_of_torch(kind: str, width: int
 
 
 def residual_step(
-    made: ResidualConvolution, sites: Tensor, edges: Tensor, batch: Batch
+    made: ResidualConvolution, sites: Tensor, edges: Tensor, batch: Batch, which: Tensor
 ) -> dict[str, Tensor]:
-    """New vectors and all gradients."""
+    """New vectors and all gradients; compiled in single precision."""
     sites, edges = (each.clone().requires_grad_() for each in (sites, edges))
-    new = made(sites, edges, batch)
+    compiled = edges.dtype == torch.float32
+    new = made(sites, Kinds(edges, which) if compiled else edges[which], batch)
     torch.manual_seed(3)
     (new * torch.randn(new.shape).to(new.dtype)).sum().backward()
     gradients = {name: each.grad for name, each in made.named_parameters()}
@@ -173,7 +175,22 @@ def test_indices_of_a_residual_convolution_out_of_range_are_refused() -> None:
     batch, made = collate(graphs("constant")), ResidualConvolution(8, 41)
     batch.neighbour[5] = len(batch.numbers)
     with pytest.raises(ValueError, match="that fit together"):
-        made(torch.randn(len(batch.numbers), 8), expand(batch.distance, GAUSSIAN), batch)
+        made(torch.randn(len(batch.numbers), 8), each_its_own(batch), batch)
+
+
+@needs_compiled
+def test_kinds_of_edges_that_are_not_there_are_refused() -> None:
+    batch, made = collate(graphs("constant")), ResidualConvolution(8, 41)
+    edges = each_its_own(batch)
+    edges.which[3] = len(edges.which)
+    with pytest.raises(ValueError, match="that fit together"):
+        made(torch.randn(len(batch.numbers), 8), edges, batch)
+
+
+def each_its_own(batch: Batch) -> Kinds:
+    """No edge is like another."""
+    which = torch.arange(len(batch.distance), dtype=torch.int32)
+    return Kinds(expand(batch.distance, GAUSSIAN), which)
 
 
 @needs_compiled
