@@ -16,15 +16,15 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "status": "succeeded",
     "predictions": [
         {
-            "model": "formation-energy@2",
+            "model": "formation-energy@3",
             "property": "formation-energy-per-atom",
-            "value": -2.0411,
+            "value": -2.0684,
             "unit": "eV/atom",
-            "interval": [-2.1257, -1.9564],
+            "interval": [-2.1833, -1.9536],
             "level": 0.9,
-            "std": 0.012,
+            "std": 0.0179,
             "in_domain": True,
-            "domain_score": 0.5996,
+            "domain_score": 0.3631,
             "reasons": [],
         }
     ],
