@@ -55,7 +55,7 @@ def graphs(crystals: list[Structure]) -> list[Graph]:
     return [featurise(each, GraphSettings()) for each in crystals * 6]
 
 
-@pytest.mark.parametrize("convolution", ["gated", "shared"])
+@pytest.mark.parametrize("convolution", ["gated", "shared", "residual"])
 @pytest.mark.parametrize("readout", ["mean", "full", "linear"])
 def test_an_answer_does_not_depend_on_its_company(
     graphs: list[Graph], convolution: str, readout: str
@@ -96,7 +96,7 @@ def test_site_contributions_sum_to_the_value(graphs: list[Graph]) -> None:
         assert sum(each[0] for each in answer.contributions) == pytest.approx(answer.values[0])
 
 
-@pytest.mark.parametrize("convolution", ["gated", "shared"])
+@pytest.mark.parametrize("convolution", ["gated", "shared", "residual"])
 @pytest.mark.parametrize("readout", ["linear", "full"])
 def test_contributions_of_an_ensemble_sum_to_the_mean_of_its_members(
     graphs: list[Graph], convolution: str, readout: str

@@ -1,7 +1,7 @@
 """What the conformance suite needs to know of each family: ten structures, small settings, labels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -145,7 +145,11 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *(f"{name}, residual" for name in KINDS if name != "image")])
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each family in turn; one that is not in SUBJECTS fails here."""
-    return SUBJECTS[request.param]()
+    name, _, convolution = request.param.partition(", ")
+    made = SUBJECTS[name]()
+    if not convolution:
+        return made
+    return replace(made, network=made.network.model_copy(update={"convolution": convolution}))

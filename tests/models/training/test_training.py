@@ -39,7 +39,7 @@ def labelled(structures: list[Structure], targets: list[list[float]]) -> Dataset
 
 
 @pytest.mark.parametrize("readout", ["mean", "full", "linear"])
-@pytest.mark.parametrize("convolution", ["gated", "shared"])
+@pytest.mark.parametrize("convolution", ["gated", "shared", "residual"])
 def test_ten_structures_are_learned_by_heart(
     ten: list[Structure], readout: str, convolution: str
 ) -> None:
