@@ -16,7 +16,7 @@ class TrunkSettings(Frozen):
     convolution: Literal["gated", "shared", "residual"] = Field(
         "gated",
         description="`gated`: Eq. 5 of the paper. `shared`: Eq. 4. `residual`: Eq. 5 with layers of its own for a "
-        "site's sum and LayerNorm, which learns energies better from as many crystals.",
+        "site's sum and LayerNorm, which learns formation energies and sites' properties better.",
     )
     convolutions: int = Field(3, ge=1, le=16, description="Number of convolutions.")
     width: int = Field(64, ge=1, le=1024, description="Length of a site's vector.")
