@@ -139,7 +139,7 @@ INLINED float message(float gate, float core)
     return soft / (1.0f + power(at_least(at_most(gate, 126.0f), -126.0f)));
 }
 
-/* Of residual convolutions: gate and core of minus the exponent. */
+/* That of residual convolutions, divided by -ln(2). */
 INLINED float plain_message(float gate, float core)
 {
     return core
@@ -263,7 +263,7 @@ INLINED void normalise(const float *given, float *out, Py_ssize_t rows, Py_ssize
     }
 }
 
-/* New vectors of a group: what the sums became is added to the old.  whose: rows of terms, as `near` in add_edges */
+/* A site's new vector: what its sums became is added to the old one. */
 INLINED void add_back(const float *old, const float *own, const float *added, float *new, Py_ssize_t w)
 {
     EACH(c, w) new[c] = old[c] + added[c] + 0.0f * (own[c] + own[2 * w + c]); /* as in `renew` */
