@@ -157,6 +157,7 @@ def answered(record: dict[str, Any], family: str) -> list[float]:
     return list(answer["values"]) if family == "site" else [answer["value"]]
 
 
+@pytest.mark.slow  # the fault tests kill trainings in every run
 def test_a_killed_training_ends_as_an_unbroken_one(running: Any) -> None:
     sent(running, "crystal")
     wanted = {"epochs": 30, "average": 0.9}

@@ -89,6 +89,7 @@ def programs() -> list[int]:
     ]
 
 
+@pytest.mark.slow  # the program's own tests kill it in every run
 def test_a_program_killed_on_the_way_ends_with_the_figures_of_an_unbroken_one(desk):
     unbroken = desk.run(desk.submit(order(epochs=60, register_as=None)))
     job = desk.submit(order(epochs=60, register_as=None))
