@@ -27,6 +27,7 @@ NETWORK: Any = SimpleNamespace(
     convolution="gated",
     convolutions=4,
     width=64,
+    elements="categories",
     readout="mean",
     site_layers=0,
     hidden_layers=1,

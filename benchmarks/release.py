@@ -124,9 +124,10 @@ RESIDUAL = {  # better than the recipe for some: docs/explanation/recipes.md
     "learning_rate": 3e-3,
     "weight_decay": 0.1,
 }
+ENERGIES = {**RESIDUAL, "elements": "numbers"}
 RELEASES = {
     "formation-energy": Release(
-        "Formation energy per atom of inorganic crystals", RESIDUAL, notes=(RELAXED, SCALE, TUNED)
+        "Formation energy per atom of inorganic crystals", ENERGIES, notes=(RELAXED, SCALE, TUNED)
     ),
     "band-gap": Release(
         "Band gap (PBE) of inorganic crystals",
@@ -142,7 +143,7 @@ RELEASES = {
     ),
     "perovskite-heat": Release(
         "Heat of formation of cubic perovskites, eV per cell of five atoms",
-        {**RESIDUAL, "batch_size": 32, "learning_rate": 2e-3},
+        {**ENERGIES, "batch_size": 32, "learning_rate": 2e-3},
         notes=("Knows cubic ABX3 cells of five atoms alone.", TUNED),
     ),
     "phonon-peak": Release("Highest peak of the phonon density of states", notes=(RELAXED,)),

@@ -14,6 +14,7 @@ from models.catalogue import CARD, WEIGHTS, card_bytes
 from models.errors import DamagedModel
 from models.families.family import family, sketch
 from models.graphs.elements import table_sha256
+from models.settings.frozen import Frozen
 
 State = dict[str, Tensor]
 
@@ -43,13 +44,18 @@ def load_networks(folder: Path) -> tuple[Card, list[nn.Module]]:
     return card, build(card, data)
 
 
+def elements_sha256(network: Frozen) -> str:
+    """Of the table that such a network starts from; images have none of their own."""
+    return table_sha256(getattr(network, "elements", "categories"))
+
+
 def build(card: Card, data: bytes) -> list[nn.Module]:
     """The members that these weights fit. Raises: DamagedModel."""
     if card.format != CARD_FORMAT:
         raise DamagedModel(f"{card.id}: card format {card.format} is not known to this version.")
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
         raise DamagedModel(f"{card.id}: the weights are not those the card was written for.")
-    if card.elements_sha256 != table_sha256():
+    if card.elements_sha256 != elements_sha256(card.network):
         raise DamagedModel(f"{card.id}: trained with another table of elements.")
     try:
         state = load(data)

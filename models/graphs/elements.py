@@ -1,8 +1,11 @@
-"""What a site starts from: the 92 one-hot columns of its element, as published CGCNN weights expect them."""
+"""What a site starts from: the 92 one-hot columns of its element, as published CGCNN weights expect them, and numbers."""
 
+import csv
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +81,10 @@ PROPERTIES = (
 )
 ELEMENTS = 100  # hydrogen to fermium
 COLUMNS = sum(each.categories for each in PROPERTIES)
+NUMBERS = Path(__file__).with_name("elements.csv")  # as pymatgen has them
+LOGARITHMS = ("ionisation", "volume")  # span magnitudes
+
+Kind = Literal["categories", "numbers"]
 
 # Covalent radii in Å, hydrogen to curium: B. Cordero et al., Dalton Trans. 2008, 2832.
 # Carbon is sp3; manganese, iron and cobalt are low spin.
@@ -96,8 +103,25 @@ CORDERO_RADII = (
 
 
 @cache
-def table() -> NDArray[np.float32]:
-    """The columns of every element, by atomic number; row 0 is no element.  # (101, 92)"""
+def table(kind: Kind = "categories") -> NDArray[np.float32]:
+    """The columns of every element, by atomic number; row 0 is no element.  # (101, 92) or (101, 114)"""
+    columns = _categories()
+    if kind == "numbers":
+        columns = np.concatenate([columns, _numbers()], axis=1)
+    columns.setflags(write=False)
+    return columns
+
+
+@cache
+def table_sha256(kind: Kind = "categories") -> str:
+    """Stands in every card, so that weights never meet another table."""
+    kept = hashlib.sha256(_categories().astype("<f4").tobytes())
+    if kind == "numbers":
+        kept.update(NUMBERS.read_bytes())
+    return kept.hexdigest()
+
+
+def _categories() -> NDArray[np.float32]:
     columns = np.zeros((ELEMENTS + 1, COLUMNS), np.float32)
     start = 0
     for each in PROPERTIES:
@@ -105,14 +129,20 @@ def table() -> NDArray[np.float32]:
             if category != "-":
                 columns[number, start + int(category, 20)] = 1
         start += each.categories
-    columns.setflags(write=False)
     return columns
 
 
-@cache
-def table_sha256() -> str:
-    """Stands in every card, so that weights never meet another table."""
-    return hashlib.sha256(table().astype("<f4").tobytes()).hexdigest()
+def _numbers() -> NDArray[np.float32]:
+    """Of mean 0 and deviation 1; one that nobody knows is the mean.  # (101, 22)"""
+    with NUMBERS.open(encoding="utf-8", newline="") as file:
+        (_, *names), *rows = csv.reader(file)
+    values = np.array([[float(each or "nan") for each in row[1:]] for row in rows])
+    large = [any(word in name for word in LOGARITHMS) for name in names]
+    values[:, large] = np.log(values[:, large])
+    values = (values - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
+    found = np.zeros((ELEMENTS + 1, len(names)), np.float32)
+    found[1:] = np.nan_to_num(values)
+    return found
 
 
 @cache

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.graphs.collate import Batch
-from models.graphs.elements import COLUMNS, table
+from models.graphs.elements import table
 from models.graphs.radial import Band, Kinds, band, edge_width, expand
 from models.networks import fused
 from models.networks.convolution import GatedConvolution, ResidualConvolution, SharedConvolution
@@ -30,8 +30,9 @@ class Trunk(nn.Module):
 
     def __init__(self, settings: "TrunkSettings", edges: int | None = None) -> None:
         super().__init__()
-        self.register_buffer("elements", torch.tensor(table()), persistent=False)
-        self.embedding = nn.Linear(COLUMNS, settings.width)
+        elements = torch.tensor(table(settings.elements))
+        self.register_buffer("elements", elements, persistent=False)
+        self.embedding = nn.Linear(elements.shape[1], settings.width)
         kind, width = KINDS[settings.convolution], edges or edge_width(settings)
         self.residual = kind is ResidualConvolution
         self.told: nn.Module = nn.Identity()

@@ -20,6 +20,11 @@ class TrunkSettings(Frozen):
     )
     convolutions: int = Field(3, ge=1, le=16, description="Number of convolutions.")
     width: int = Field(64, ge=1, le=1024, description="Length of a site's vector.")
+    elements: Literal["categories", "numbers"] = Field(
+        "categories",
+        description="What a site starts from. `categories`: nine properties of its element cut into categories, as in "
+        "the paper. `numbers`: 22 properties of it as numbers as well.",
+    )
     edge_features: Literal["gaussian", "onehot"] = Field(
         "gaussian",
         description="`gaussian`: 41 Gaussians, 0 to 8 Å. `onehot`: the paper's 10 bins, 0.7 to 5.2 Å.",

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from models.card import Card, Point, Spread, Target, TrainingRecord
+from models.checkpoint import elements_sha256
 from models.families.kinds import KINDS
-from models.graphs.elements import table_sha256
 from models.training.baselines import Figures, best
 from models.training.loop import Report
 from models.training.normaliser import Normaliser
@@ -110,6 +110,7 @@ class Outcome:
         """The card of the model, before it has a version."""
         plan, kind = self.plan, KINDS[self.plan.family]
         what = " and ".join(target.property for target in plan.targets)
+        network = kind.network.model_validate(plan.network)
         manifest = self.source.stored.manifest
         return Card(
             name=self.name,
@@ -120,8 +121,8 @@ class Outcome:
             targets=self._targets(),
             classes=self.source.classes,
             input=kind.input.model_validate(plan.input),
-            network=kind.network.model_validate(plan.network),
-            elements_sha256=table_sha256(),
+            network=network,
+            elements_sha256=elements_sha256(network),
             elements_seen=self.elements,
             training=self._record(manifest),
             metrics=self.metrics,

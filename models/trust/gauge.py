@@ -39,6 +39,7 @@ class GaugeSettings:
     convolution: Literal["gated"] = "gated"
     convolutions: int = 1
     width: int = 32
+    elements: Literal["categories"] = "categories"
     edge_features: Literal["gaussian"] = "gaussian"
     edge_start: float = 0.0
     edge_stop: float = 8.0

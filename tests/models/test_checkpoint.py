@@ -6,10 +6,10 @@ import torch
 
 from models.card import Card, Target
 from models.catalogue import CARD, WEIGHTS
-from models.checkpoint import load_networks, save_model
+from models.checkpoint import elements_sha256, load_networks, save_model
 from models.errors import DamagedModel
 from models.graphs.collate import collate
-from models.graphs.elements import table_sha256
+from models.graphs.elements import Kind, table_sha256
 from models.graphs.featurise import featurise
 from models.networks.crystal import CrystalNetwork
 from models.settings.graph import GraphSettings
@@ -35,9 +35,16 @@ def card() -> Card:
     )
 
 
-def test_saved_is_loaded(tmp_path: Path, card: Card, crystals: list[Structure]) -> None:
+@pytest.mark.parametrize("elements", ["categories", "numbers"])
+def test_saved_is_loaded(
+    tmp_path: Path, card: Card, crystals: list[Structure], elements: Kind
+) -> None:
     batch = collate([featurise(each, GraphSettings()) for each in crystals])
-    network = CrystalNetwork(SETTINGS)
+    settings = SETTINGS.model_copy(update={"elements": elements})
+    network = CrystalNetwork(settings)
+    card = card.model_copy(
+        update={"network": settings, "elements_sha256": elements_sha256(settings)}
+    )
     network(batch)  # moves BatchNorm's figures
     saved = save_model(tmp_path, card, [network])
 
@@ -75,7 +82,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, card: Card) -> 
 
 
 def test_another_table_of_elements_is_refused(tmp_path: Path, card: Card) -> None:
-    other = card.model_copy(update={"elements_sha256": "0" * 64})
+    other = card.model_copy(update={"elements_sha256": table_sha256("numbers")})
     save_model(tmp_path, other, [CrystalNetwork(SETTINGS)])
 
     with pytest.raises(DamagedModel, match="another table"):

@@ -36,11 +36,12 @@ SETTINGS = [
     NetworkSettings(width=24, readout="full", site_layers=1),
     NetworkSettings(width=64, readout="linear", edge_features="onehot"),
     NetworkSettings(width=8, edge_start=1.0, edge_stop=4.0, edge_step=0.5),
+    NetworkSettings(width=20, elements="numbers"),
     NetworkSettings(convolution="residual", width=20, hidden_width=40, outputs=2),
     NetworkSettings(convolution="residual", width=64, convolutions=1, readout="linear"),
     NetworkSettings(convolution="residual", width=33, readout="full", edge_features="onehot"),
     SiteNetworkSettings(width=20, site_width=12, outputs=2),
-    SiteNetworkSettings(convolution="residual", width=48),
+    SiteNetworkSettings(convolution="residual", width=48, elements="numbers"),
     SiteNetworkSettings(width=7, site_layers=0),
 ]
 
@@ -172,7 +173,7 @@ def test_the_compiled_steps_are_taken_where_they_are(graphs: list[Graph]) -> Non
 def test_a_network_that_overflows_has_no_finite_answer(graphs: list[Graph], settings: Any) -> None:
     networks = members(2, settings)
     with torch.no_grad():
-        networks[1].convolutions[1].site.weight.fill_(3e38)  # type: ignore[union-attr, operator]
+        networks[1].convolutions[-1].site.weight.fill_(3e38)  # type: ignore[union-attr, operator]
 
     with torch.inference_mode():
         values = CompiledNetwork(networks)(collate(graphs)).values
