@@ -57,9 +57,7 @@ def _sent(client: Client, data: Path, name: str, study: Study) -> str:
 
 def _trained(client: Client, dataset: str, study: Study, order: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
-    job = client.submit_training(
-        dataset, study.target, family=study.family, split=study.split, **order
-    )
+    job = client.submit_training(dataset, study.target, **study.options, **order)
     for event in client.events(job):
         if event.kind == "metric" and event.data["epoch"] % 10 == 0:
             print(event.data, flush=True)

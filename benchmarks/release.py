@@ -225,8 +225,8 @@ def _learn(client: Client, data: Path, name: str, start: str | None, members: in
         options = {"settings": {"epochs": 0}, "start_from": start}
     began = time.monotonic()
     job = client.submit_training(
-        name, study.target, family=study.family, split=study.split, title=release.title,
-        register_as=name, members=members or release.members, **options,
+        name, study.target, title=release.title, register_as=name,
+        members=members or release.members, **study.options, **options,
     )  # fmt: skip
     for event in client.events(job):
         if event.kind == "metric" and event.data["epoch"] % 20 == 0:

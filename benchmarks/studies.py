@@ -40,12 +40,21 @@ class Study:
     family: str = "crystal"
     columns: Sequence[str] = ()  # what else the family needs
     coordinates: str | None = None
+    classes: Sequence[
+        str
+    ] = ()  # no and yes; without them the larger value, or the later word, is yes
     made: Sequence[str] = ()  # how its structures are made, where they come from no folder
 
     @property
     def split(self) -> dict[str, Any]:
         """As a training is told."""
         return SHUFFLED if self.made else GIVEN
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a training is told beside its target."""
+        classes = {"classes": list(self.classes)} if self.classes else {}
+        return {"family": self.family, "split": self.split, **classes}
 
     def write(self, data: Path, path: Path) -> None:
         """The data set as one file."""
@@ -142,6 +151,7 @@ STUDIES = {
             Source("dielectric_petousis", label=lambda _row: "semiconductor", judges=False),
         ),
         {"column": "kind", "property": "metal-probability"},
+        classes=("semiconductor", "metal"),
     ),
     "log-bulk-modulus": Study(
         _moduli(_log("bulk_modulus_vrh")),

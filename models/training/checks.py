@@ -112,7 +112,7 @@ def _check_classes(column: Column, columns: Columns, plan: Plan) -> None:
         )
     values = columns[column.name]
     try:
-        two = classes_of(values, plan.classes)
+        two = classes_of(values, plan.classes, plan.targets[0].property)
     except ValueError as error:
         seen = sorted({str(value) for value in values if value is not None})
         raise UnfitDataset(

@@ -117,13 +117,18 @@ class Plan(Part):
         return [f"row {row}" if named[row] is None else named[row] for row in rows]
 
 
-def classes_of(values: Sequence[Any], names: Sequence[str] | None) -> tuple[Any, Any]:
-    """The values that mean no and yes: in the order of these names, else the larger is yes.
+def classes_of(
+    values: Sequence[Any], names: Sequence[str] | None, told: str = ""
+) -> tuple[Any, Any]:
+    """The values that mean no and yes: in the order of these names.
 
+    Without names that one is yes whose probability is `told`, as `metal-probability` is of `metal`; else the larger.
     Raises: ValueError when they are not two.
     """
     kinds = {value for value in values if value is not None}
-    found = sorted(kinds, key=lambda each: (isinstance(each, str), each))
+    found = sorted(
+        kinds, key=lambda each: (isinstance(each, str), f"{each}-probability" == told, each)
+    )
     if names and set(map(str, found)) == set(names):
         found = sorted(found, key=lambda each: names.index(str(each)))
     if len(found) != 2:

@@ -177,7 +177,7 @@ def _of_classes(
     from models.training.plan import classes_of
 
     try:
-        no, yes = classes_of(values, plan.classes)
+        no, yes = classes_of(values, plan.classes, plan.targets[0].property)
     except ValueError as error:
         raise UnfitDataset(
             f"The column {plan.targets[0].column} does not divide the rows into two classes.",

@@ -156,7 +156,8 @@ class TrainingRequest(BaseModel):
         None,
         min_length=2,
         max_length=2,
-        description="Names of the two classes, no and yes: of 0 and 1, or the words of the column.",
+        description="Names of the two classes, no and yes: of 0 and 1, or the words of the column. Without them "
+        "yes is the word whose probability the property is (`metal` of `metal-probability`), else the later one.",
     )
     recipe: RecipeName = Field(
         "best",

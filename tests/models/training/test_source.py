@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from models.datasets.stored import Stored
 from models.datasets.writing import About, Plan, Writer
@@ -11,6 +13,7 @@ from models.families.recipes import resolved
 from models.structures.structure import Structure
 from models.training.loop import Report
 from models.training.plan import Plan as Order
+from models.training.plan import classes_of
 from models.training.record import curve
 from models.training.source import read
 
@@ -32,6 +35,21 @@ def test_labels_of_skewed_cells_are_said_to_be_those_of_one(make: Make, tmp_path
     source = read(Stored(tmp_path / "set"), order, made.input, lambda _done, _total: None)
 
     assert source.notes[0].startswith("The cells of 6 rows are not orthogonal")
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "told", "expected"),
+    [
+        (["metal", "semiconductor", None], None, "metal-probability", ("semiconductor", "metal")),
+        (["metal", "semiconductor"], None, "gap-probability", ("metal", "semiconductor")),
+        (["metal", "semiconductor"], ("semiconductor", "metal"), "", ("semiconductor", "metal")),
+        ([1.0, 0.0], ("no", "yes"), "metal-probability", (0.0, 1.0)),
+    ],
+)
+def test_yes_is_the_class_whose_probability_is_told(
+    values: list[Any], names: tuple[str, str] | None, told: str, expected: tuple[Any, Any]
+) -> None:
+    assert classes_of(values, names, told) == expected
 
 
 def test_a_curve_leaves_out_what_no_json_can_tell() -> None:
