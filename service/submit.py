@@ -115,6 +115,7 @@ def as_recorded(new: NewJob) -> Job:
         created_at=time.time(),
         attempt=0,
         total=new.total,
+        sent=new.total,
         label=new.label,
         request_id=new.request_id,
         models=new.models,

@@ -116,6 +116,7 @@ class Predictor:
                 lanes.forget()
                 if stop.beat is not Beat.CANCELLED:
                     raise
+                run.keep()
                 hold.counts = run.counts
                 return Outcome(Status.CANCELLED, counts=run.counts)
         self.tally.spent("stage_seconds:read", run.read_s)
@@ -179,7 +180,7 @@ class Run:
         return (
             self.done,
             self.failed,
-            max(self.begun, self.hold.claim.total - self.sources + self.begun),
+            max(self.begun, self.hold.claim.sent - self.sources + self.begun),
         )
 
     def through(self, upload: Iterator[PackEntry]) -> None:
@@ -196,6 +197,12 @@ class Run:
             self._collect(BLOCK_S)
             self._get_on()
         self._write()
+
+    def keep(self) -> None:
+        """Write all that is complete, behind what is not as well."""
+        for line in self.lines:
+            if not line.waits:
+                self.sink.add(line)
 
     def outcome(self) -> Outcome:
         """A run that reached the end succeeded, unless all of it failed by a fault of ours."""

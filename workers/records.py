@@ -95,6 +95,7 @@ class Job:
     done: int = 0
     failed: int = 0
     total: int = 0
+    sent: int = 0  # what `total` was at first: an archive is one file until it is unpacked
     label: str | None = None
     request_id: str | None = None
     traceparent: str | None = None  # the caller's trace (W3C), kept as it came
@@ -205,6 +206,7 @@ def job_of(job: str, fields: Mapping[str, str]) -> Job:
         done=int(fields.get("done", 0)),
         failed=int(fields.get("failed", 0)),
         total=int(fields.get("total", 0)),
+        sent=int(fields.get("sent", fields.get("total", 0))),
         label=fields.get("label"),
         request_id=fields.get("request"),
         traceparent=fields.get("trace"),

@@ -208,7 +208,7 @@ def again(job: Job) -> int:
     """How many structures a retry costs."""
     if job.kind is Task.SCREEN:
         return job.failed + max(0, job.total - job.done)
-    return job.total if job.kind is Task.PREDICT else 0
+    return job.sent if job.kind is Task.PREDICT else 0
 
 
 def has_upload(job: Job) -> bool:

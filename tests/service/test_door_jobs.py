@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx2
 
+from service.routes.jobs import again
 from workers.broker import connect
 from workers.contract import Task
-from workers.jobs import Jobs, NewJob, child_id, new_id
+from workers.jobs import Jobs, NewJob, Status, child_id, new_id
 
 GOOD = ("NaCl.cif", b"good")
 BAD = ("broken.cif", b"bad")
@@ -96,6 +97,20 @@ def test_a_job_with_failures_can_be_done_again(door: Any) -> None:
     with door.client.stream("GET", f"/v1/jobs/{new['id']}/events") as events:
         assert "done" in "".join(events.iter_text())
     assert len(door.client.get(f"/v1/predictions/{new['id']}").json()["records"]) == 2
+
+
+def test_a_retry_costs_what_was_sent_however_much_was_in_it(open_door: Any) -> None:
+    with open_door() as door:
+        door.worker.sleep()
+        job = door.predict(GOOD, BAD, Prefer="respond-async").json()["job"]
+        jobs = Jobs(connect(door.settings))
+        claim = jobs.claim(job, "unpacks")
+        assert claim is not None
+        assert jobs.finish(claim, Status.FAILED, None, (500, 500, 900))
+        record = jobs.get(job)
+        jobs.redis.close()
+        assert record is not None
+        assert (record.total, again(record)) == (900, 2)
 
 
 def test_a_job_without_failures_is_not_done_again(door: Any) -> None:

@@ -1,6 +1,6 @@
 import logging
 
-from workers.jobs import Beat, Status
+from workers.jobs import Beat, Status, new_id
 
 
 def values(records):
@@ -187,8 +187,39 @@ def test_a_cancelled_job_keeps_what_was_done(stage):
 
     stage.reader.before = cancel
     stage.holder.run(job, stage.predictor.run)
-    assert stage.jobs.get(job).status is Status.CANCELLED
-    assert stage.files.result(job).exists()
+    ended = stage.jobs.get(job)
+    assert ended.status is Status.CANCELLED
+    assert ended.done == len(stage.records(job))
+
+
+def test_what_is_complete_behind_what_is_not_is_kept_and_counted_when_a_job_is_cancelled(stage):
+    job = stage.submit(("a", "H1"), ("b", "bad"), ("c", "bad"), ("d", "H2"))
+
+    def cancel(source):
+        if source.name == "d":
+            stage.jobs.cancel(job)
+            stage.holder.pulse.beat()
+
+    stage.reader.before = cancel
+    stage.holder.run(job, stage.predictor.run)
+    ended = stage.jobs.get(job)
+    assert [record["name"] for record in stage.records(job)] == ["b", "c"]
+    assert (ended.done, ended.failed, ended.total) == (2, 2, 4)
+
+
+def test_an_attempt_and_a_retry_count_what_archives_hold_anew(stage):
+    job = stage.submit(("a", "H1 H2 H3"), ("b", "bad"))
+    lost = stage.jobs.claim(job, "lost")
+    stage.jobs.progress(lost, 3, 0, 4)
+    stage.jobs.release(lost)
+    stage.holder.run(job, stage.predictor.run)
+    assert (stage.jobs.get(job).total, stage.jobs.get(job).sent) == (4, 2)
+    again = new_id("job")
+    assert stage.jobs.retry(job, again)
+    assert stage.jobs.get(again).total == 2
+    stage.files.lend(job, again)
+    stage.holder.run(again, stage.predictor.run)
+    assert (stage.jobs.get(again).done, stage.jobs.get(again).total) == (4, 4)
 
 
 def test_a_worker_that_is_to_stop_gives_the_job_back_and_another_ends_it(stage):

@@ -9,7 +9,7 @@ if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
 if redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[3]) then return 'full' end
 local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
   'done', '0', 'failed', '0', 'created', ms(t), 'retry_of', id }
-for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', 'models', 'uses', 'total', 'direct', 'ttl', 'grace' }) do
+for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', 'models', 'uses', 'total', 'sent', 'direct', 'ttl', 'grace' }) do
   local value = redis.call('HGET', record(id), name)
   if value then
     fields[#fields + 1] = name
@@ -17,8 +17,9 @@ for _, name in ipairs({ 'kind', 'owner', 'label', 'request', 'trace', 'order', '
   end
 end
 redis.call('HSET', record(new), unpack(fields))
--- Of a screening, less is done again.
-if redis.call('HGET', record(new), 'kind') == 'screen' then redis.call('HSET', record(new), 'total', '0') end
+-- Of a screening, less is done again; what is in archives is counted anew.
+local kind, sent = unpack(redis.call('HMGET', record(new), 'kind', 'sent'))
+if kind == 'screen' or sent then redis.call('HSET', record(new), 'total', kind == 'screen' and '0' or sent) end
 use(new, 'SADD')
 -- What the ended one has left is taken over by the new one, which may have to wait for long.
 redis.call('EXPIRE', record(id), tonumber(ttl) + 3600)
