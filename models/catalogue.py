@@ -27,6 +27,7 @@ ALIASES = "aliases.json"
 LATEST = "latest"
 ALIAS = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
 CARD_BYTES = 1_000_000
+LONGEST_NAME = 63
 
 Cards = list[Card]
 
@@ -173,7 +174,7 @@ def check_name(name: str) -> None:
         return
     raise InputError(
         f"{name[:80]!r} is no name of a model.",
-        expected="at most 63 lower-case letters, digits and hyphens, not starting with a hyphen",
+        expected=f"at most {LONGEST_NAME} lower-case letters, digits and hyphens, not starting with a hyphen",
         got=repr(name[:80]),
     )
 

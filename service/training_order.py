@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.card import Card
-from models.catalogue import Catalogue, check_name
+from models.catalogue import LONGEST_NAME, Catalogue, check_name
 from models.datasets.manifest import Column, Manifest
 from models.errors import InputError, UnknownModel
 from models.properties import PROPERTIES, check_unit, default_unit, measured, property_name
 from models.training.checks import check
+from models.training.plan import named_classes
 from service.near import near
 from service.pointing import about, inner, pointed, refused
 from service.problems import brief
@@ -18,10 +19,9 @@ from service.schemas.model import RESERVED
 from service.schemas.training import SplitRequest, TargetRequest, TrainingRequest
 from service.training_settings import settings_of, tuned
 from workers.contract import SplitOrder, TargetOrder, TrainOrder, TuneOrder
-from workers.registering import answers_of
+from workers.registering import answers_of, answers_of_card
 
 FAMILY_OF = {"number": "crystal", "text": "crystal", "site": "site", "list": "bond"}
-LONGEST_NAME = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         split=split_of(asked.split, known.manifest),
         seeds=seeds_of(asked, members),
         members=members,
-        register_as=name_of(asked, family, targets, known) if named else None,
+        register_as=name_of(asked, targets, known) if named else None,
         title=asked.title,
         start_from=start.id if start else None,
         columns=columns_of(asked, known.manifest),
@@ -69,6 +69,10 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         devices=asked.devices,
     )
     foresee(asked, known, order)
+    if of_classes:
+        order = order.model_copy(update={"classes": classes_of(order, known)})
+    if named:
+        check_alike(order, known)
     return order if asked.search is None else tuned(asked, order, start, classifies=of_classes)
 
 
@@ -227,10 +231,8 @@ def seeds_of(asked: TrainingRequest, members: int) -> tuple[int, ...]:
     return tuple((first + more) % 2**32 for more in range(members))
 
 
-def name_of(
-    asked: TrainingRequest, family: str, targets: tuple[TargetOrder, ...], known: Known
-) -> str:
-    """The model's name; one that exists must predict the same. Raises: Problem."""
+def name_of(asked: TrainingRequest, targets: tuple[TargetOrder, ...], known: Known) -> str:
+    """The model's name. Raises: Problem."""
     name = asked.register_as
     if name is None:
         name = default_name(known.manifest.name, targets)
@@ -239,14 +241,26 @@ def name_of(
     if name in RESERVED:
         raise refused("invalid_input", f"{name!r} is the name of something else.", "/register_as",
                       "Give the model another name.")  # fmt: skip
+    return name
+
+
+def classes_of(order: TrainOrder, known: Known) -> tuple[str, str]:
+    """The names of no and yes, whether they were sent or not."""
+    [target] = order.targets
+    return named_classes(known.columns[target.column], order.classes, target.property)
+
+
+def check_alike(order: TrainOrder, known: Known) -> None:
+    """The versions of a name that exists must predict the same. Raises: Problem."""
     try:
-        latest = known.catalogue.versions(name)[0]
+        latest = known.catalogue.versions(str(order.register_as))[0]
     except UnknownModel:
-        return name
-    before = answers_of(latest.family, [(one.property, one.unit) for one in latest.targets])
-    now = answers_of(family, [(one.property, one.unit) for one in targets])
+        return
+    before = answers_of_card(latest)
+    targets = [(one.property, one.unit) for one in order.targets]
+    now = answers_of(order.family, targets, order.classes)
     if before == now:
-        return name
+        return
     raise refused(
         "conflict",
         f"{latest.id} predicts {before}; this training learns {now}.",

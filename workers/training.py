@@ -107,7 +107,7 @@ def check_name(files: Files, order: TrainOrder) -> None:
     """Before anything is learned. Raises: InputError for a name whose versions answer otherwise."""
     if order.register_as:
         targets = [(target.property, target.unit) for target in order.targets]
-        check_fits(files, order.register_as, answers_of(order.family, targets))
+        check_fits(files, order.register_as, answers_of(order.family, targets, order.classes))
 
 
 def dataset_of(files: Files, dataset: str) -> str:
@@ -175,6 +175,9 @@ def write_result(
         with alone(model.parent, hold):  # a worker that has lost the job may be at it just now
             made = registered_as(files, name, model)
     line = {"model": made.id if made else None} | result
+    if made and made.name != name:
+        taken = f"The name {name} was taken meanwhile, for something else: this is {made.id}."
+        line["notes"] = [*line.get("notes", ()), taken]
     with files.written(files.result(hold.claim.id), str(hold.claim.attempt)) as file:
         file.write(json.dumps(line).encode() + b"\n")
 

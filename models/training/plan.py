@@ -134,3 +134,13 @@ def classes_of(
     if len(found) != 2:
         raise ValueError(f"{len(found)} different values")
     return found[0], found[1]
+
+
+def named_classes(values: Sequence[Any], names: Sequence[str] | None, told: str) -> tuple[str, str]:
+    """What no and yes are called. Raises: ValueError."""
+    no, yes = names or map(_name, classes_of(values, names, told))
+    return no, yes
+
+
+def _name(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

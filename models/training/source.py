@@ -174,10 +174,10 @@ def _of_bonds(
 def _of_classes(
     values: Sequence[Any], plan: "Plan", rows: Rows
 ) -> tuple[Labels, tuple[str, str] | None]:
-    from models.training.plan import classes_of
+    from models.training.plan import classes_of, named_classes
 
     try:
-        no, yes = classes_of(values, plan.classes, plan.targets[0].property)
+        _, yes = classes_of(values, plan.classes, plan.targets[0].property)
     except ValueError as error:
         raise UnfitDataset(
             f"The column {plan.targets[0].column} does not divide the rows into two classes.",
@@ -186,12 +186,7 @@ def _of_classes(
             got=str(error),
         ) from error
     numbers = np.array([[float(values[row] == yes)] for row in rows])
-    names = plan.classes or (_name(no), _name(yes))
-    return Labels.one_a_row(numbers), (names[0], names[1])
-
-
-def _name(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return Labels.one_a_row(numbers), named_classes(values, plan.classes, plan.targets[0].property)
 
 
 def _of_sites(stored: Stored, names: Sequence[str], rows: Rows) -> Labels:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from models.card import TrainingRecord
+from models.card import Target, TrainingRecord
 from models.catalogue import RELEASED, Catalogue, card_bytes
+from models.settings.network import NetworkSettings
 from models.training.plan import Division
 from service.evaluation_order import repeated
 from service.forms import checked
@@ -146,6 +147,40 @@ def test_who_goes_on_from_an_ensemble_goes_on_from_all_of_it(
 def test_a_name_that_exists_becomes_its_next_version(known: Known) -> None:
     target = {"column": "band_gap", "property": "formation-energy-per-atom"}
     assert order_of(known, target=target, register_as="tested").register_as == "tested"
+
+
+@pytest.mark.parametrize(
+    ("target", "classes", "told"),
+    [("is_metal", None, ("0", "1")), ("phase", None, ("alpha", "beta")), ("is_metal", ["b", "a"], ("b", "a"))],
+)  # fmt: skip
+def test_the_classes_are_named_in_the_order(
+    known: Known, target: str, classes: Any, told: tuple[str, str]
+) -> None:
+    more = {"target": target, "task": "classification", "classes": classes}
+    assert order_of(known, **more).classes == told
+
+
+def test_versions_of_a_classifier_have_the_same_classes_in_the_same_order(
+    known: Known, tmp_path: Path
+) -> None:
+    card = known.catalogue.get("tested")[0].model_copy(
+        update={
+            "targets": (Target(property="metal-probability", unit="probability"),),
+            "network": NetworkSettings(task="classification", outputs=2),
+            "classes": ("semiconductor", "metal"),
+        }
+    )
+    (tmp_path / "tested" / "1" / "card.json").write_bytes(card_bytes(card))
+    anew = Known(known.manifest, known.columns, Catalogue([tmp_path]))
+    target = {"column": "is_metal", "property": "metal-probability"}
+
+    with pytest.raises(Problem) as refused:
+        order_of(anew, target=target, classes=["metal", "semiconductor"], register_as="tested")
+    assert refused.value.code == "conflict"
+    assert "(no: semiconductor, yes: metal)" in str(refused.value)
+    assert "(no: metal, yes: semiconductor)" in str(refused.value)
+    same = order_of(anew, target=target, classes=["semiconductor", "metal"], register_as="tested")
+    assert same.register_as == "tested"
 
 
 def test_a_search_has_choices_and_ranges(known: Known) -> None:

@@ -87,6 +87,22 @@ def test_a_cancelled_training_keeps_the_best_so_far(desk):
     assert desk.result(job)["model"] == "mine@1"
 
 
+def test_a_training_whose_name_was_taken_meanwhile_is_kept_under_another(desk, settings):
+    job = desk.submit(title="waits")
+    thread = desk.in_background(job)
+    desk.until_told(job, 3)
+    gap = TargetOrder(column="g", property="band-gap", unit="eV")
+    other = Desk(desk.jobs, settings.state)
+    assert other.result(other.train(targets=(gap,)).id)["model"] == "mine@1"
+    desk.jobs.cancel(job)
+    desk.pulse.beat()
+    thread.join()
+    assert desk.result(job)["model"] == "mine-2@1"
+    assert desk.result(job)["notes"] == [
+        "The name mine was taken meanwhile, for something else: this is mine-2@1."
+    ]
+
+
 def test_a_cancelled_training_can_be_taken_up_again(desk):
     test_a_cancelled_training_keeps_the_best_so_far(desk)
     [job] = desk.jobs.list("me").jobs
