@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from models.datasets.entries import LONGEST_NAME, Row, Wishes
+from models.datasets.entries import LONGEST_NAME, Row, Wishes, check_heads
 from models.datasets.frames import frames
 from models.datasets.labels import as_number, pointed, value_of
 from models.datasets.lines import document, lines
-from models.datasets.tables import MOST_COLUMNS, holds_structures, parquet, sheet, too_many_columns
+from models.datasets.tables import (
+    MOST_COLUMNS,
+    holds_structures,
+    parquet,
+    sheet,
+    too_many_columns,
+    too_wide,
+)
 from models.errors import BadDataset, InputError, UnknownFormat, UnreadableStructure
 from models.structures.archive import Member, Most, contents
 from models.structures.formats import ARCHIVES, Format, recognise
@@ -39,6 +46,7 @@ class Listed:
     line: int
     id: str
     labels: dict[str, Any]
+    error: InputError | None = None
     file: str | None = None
 
 
@@ -152,6 +160,9 @@ def _labelled(member: Member, path: PurePosixPath, table: Table) -> Iterator[Row
     if isinstance(kind, InputError):
         yield Row(listed.line, name, error=kind)
         return
+    if listed.error:
+        yield Row(listed.line, name, error=listed.error)
+        return
     yield Row(listed.line, name, member.data, kind, listed.labels)
 
 
@@ -237,13 +248,16 @@ def read_table(data: bytes, name: str, wishes: Wishes, files: Set[str] = frozens
         )
     at = _id_column([row for _, row in rows], files)
     heads = _heads([row for _, row in rows], at)
+    check_heads(heads or (), name)
     body = rows[1:] if heads else rows
     table = Table(name)
     for number, row in body:
-        named = zip(heads or _unnamed(widest), row, strict=False)
+        columns = heads or _unnamed(widest)
+        named = zip(columns, row, strict=False)
         values = {head: value_of(word) for place, (head, word) in enumerate(named) if place != at}
         id_ = row[at] if at < len(row) else ""
-        listed = Listed(number, id_, wishes.kept(values))
+        error = too_wide(row, len(columns)) if any(row[len(columns) :]) else None
+        listed = Listed(number, id_, wishes.kept(values), error)
         if id_ in table.rows:
             table.twice.append(listed)
         else:

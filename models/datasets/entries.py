@@ -1,12 +1,13 @@
 """A row that is a dictionary: what of it is the structure, and what are labels."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from models.datasets.labels import Cell, Unfit, cell
-from models.errors import InputError, UnreadableStructure
+from models.errors import BadDataset, InputError, UnreadableStructure
 
 NAMES = ("id", "material_id", "name", "jid", "filename")
 RESERVED = ("name", "formula", "n_sites")  # what every set says of its rows itself
@@ -80,6 +81,20 @@ class Wishes:
             except Unfit:
                 self.left_out.add(name)
         return found
+
+
+def check_heads(heads: Sequence[str], name: str | None = None) -> None:
+    """Columns without a name are none; of others no two may share it. Raises: BadDataset."""
+    twice = [head for head, count in Counter(heads).items() if head and count > 1]
+    if twice:
+        shown = ", ".join(twice[:5])[:200]
+        raise BadDataset(
+            f"The table has several columns of one name: {shown}.",
+            file=name,
+            expected="each name once",
+            got=", ".join(heads[:12])[:200],
+            hint="Rename or leave out all but one of them.",
+        )
 
 
 def row_of(number: int, record: Record, wishes: Wishes) -> Row:

@@ -1,10 +1,11 @@
 """JSON lines, and JSON documents that are lists of rows."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
-from models.datasets.entries import NAMES, TEXTS, Row, Wishes, row_of
+from models.datasets.entries import NAMES, TEXTS, Row, Wishes, check_heads, row_of
 from models.errors import BadDataset, InputError, TooLarge, UnreadableStructure
 
 LINE_BYTES = 20_000_000
@@ -13,6 +14,17 @@ ROWS = (
     "a zip of structures with id_prop.csv, JSON lines, extxyz, Parquet or CSV, also as .gz or .zst"
 )
 FROM_ASE = 'What ASE reads it also writes so: ase.io.write("set.extxyz", ase.io.read(FILE, ":")).'
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {key[:60]!r} stands twice in one object")
+    return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_each_once)
 
 
 def lines(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
@@ -39,7 +51,7 @@ def document(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
             hint="Write it as JSON lines: one object a line.",
         )
     try:
-        found = json.loads(raw.decode("utf-8-sig"))
+        found = _JSON.decode(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as fault:
         raise BadDataset(f"The JSON is broken: {str(fault)[:100]}.", file=name) from None
     for number, record in enumerate(_records(found), 1):
@@ -71,6 +83,7 @@ def _records(found: Any) -> Iterator[Any]:
 
 def _split(columns: list[Any], rows: list[Any], index: Any) -> Iterator[Any]:
     names = [str(column) for column in columns]
+    check_heads(names)
     ids = index if isinstance(index, list) and len(index) == len(rows) else [None] * len(rows)
     for key, row in zip(ids, rows, strict=True):
         if not isinstance(row, list):
@@ -113,7 +126,7 @@ def _by_column(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _row(number: int, line: bytes, wishes: Wishes) -> Row:
     try:
-        record = json.loads(line)
+        record = _JSON.decode(line.decode("utf-8", "surrogatepass"))
         if isinstance(record, dict):
             return row_of(number, record, wishes)
         error: InputError = _no_object(record)

@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from models.datasets.entries import EXPECTED, Row, Wishes, row_of
+from models.datasets.entries import EXPECTED, Row, Wishes, check_heads, row_of
 from models.datasets.labels import pointed, value_of
 from models.datasets.lines import LINE_BYTES
 from models.errors import BadDataset, UnreadableStructure
@@ -29,6 +29,7 @@ def parquet(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
     try:
         table = pq.ParquetFile(file, thrift_string_size_limit=50_000_000)
         _check(table.metadata, name)
+        check_heads(table.schema_arrow.names, name)
         number = 0
         for batch in table.iter_batches(BATCH_ROWS, use_threads=False):
             for record in batch.to_pylist():
@@ -63,6 +64,7 @@ def sheet(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
     between, heads = _heads(head)
     if len(heads) > MOST_COLUMNS:
         raise too_many_columns(name, len(heads))
+    check_heads(heads, name)
     if not HOLDING & set(heads):
         raise BadDataset(
             "The table has no column of structures.",
@@ -95,12 +97,7 @@ def _heads(line: str) -> tuple[str, list[str]]:
 
 def _line(number: int, heads: list[str], row: list[str], wishes: Wishes) -> Row:
     if len(row) > len(heads):
-        error = UnreadableStructure(
-            "The line has more values than the table has columns.",
-            expected=str(len(heads)),
-            got=str(len(row)),
-        )
-        return Row(number, f"row {number}", error=error)
+        return Row(number, f"row {number}", error=too_wide(row, len(heads)))
     record = {
         head: value
         if head in ("structure", "cif", "poscar", "id", "material_id")
@@ -108,6 +105,16 @@ def _line(number: int, heads: list[str], row: list[str], wishes: Wishes) -> Row:
         for head, value in zip(heads, row, strict=False)
     }
     return row_of(number, record, wishes)
+
+
+def too_wide(row: Sequence[str], columns: int) -> UnreadableStructure:
+    """The error for a line whose values belong to no column."""
+    return UnreadableStructure(
+        "The line has more values than the table has columns.",
+        expected=str(columns),
+        got=f"{len(row)}: {', '.join(row)[:100]}",
+        hint="Write numbers with a decimal point, and texts that hold a comma in quotes.",
+    )
 
 
 def too_many_columns(name: str, count: int) -> BadDataset:

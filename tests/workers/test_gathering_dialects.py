@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.workers.test_gathering import Desk, cif, desk, jsonl, row, zipped
@@ -14,6 +16,13 @@ __all__ = ["desk"]
 
 FILES = {f"{name}.cif": cif(4 + at / 10) for at, name in enumerate("abc")}
 LABELS = {"a": -1.5, "b": 2.0, "c": 0.25}
+
+
+def doubled_parquet() -> bytes:
+    out = pa.BufferOutputStream()
+    columns = [pa.array(["x"]), pa.array([1.0]), pa.array([2.0])]
+    pq.write_table(pa.table(columns, names=["cif", "gap", "gap"]), out)
+    return out.getvalue().to_pybytes()
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -96,3 +105,39 @@ def test_what_cannot_be_read_is_told_how_it_can_be(
 def test_a_table_of_other_files_says_so(desk: Desk) -> None:
     job = desk.run("d.zip", zipped(FILES | {"id_prop.csv": "x,1\ny,2\n"}))
     assert "No line of id_prop.csv names a file" in str(job.error and job.error["detail"])
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("d.zip", zipped(FILES | {"id_prop.csv": "id,gap,gap\na,1,2\nb,1,3\nc,1,4\n"})),
+        ("d.zip", zipped(FILES | {"id_prop.csv": "id, gap , gap \na,1,2\nb,1,3\nc,1,4\n"})),
+        ("d.csv", b"cif,gap,gap\nx,1,2\n"),
+        ("d.json", json.dumps({"columns": ["cif", "gap", "gap"], "data": [["x", 1, 2]]}).encode()),
+        ("d.json", b'[{"cif": "x", "gap": 1, "gap": 2}]'),
+        ("d.parquet", doubled_parquet()),
+    ],
+    ids=["table of a zip", "with blanks", "csv", "split of pandas", "json", "parquet"],
+)
+def test_two_columns_of_one_name_are_refused(desk: Desk, name: str, data: bytes) -> None:
+    job = desk.run(name, data)
+    assert job.error
+    assert (job.error["code"], "gap" in job.error["detail"]) == ("bad_dataset", True)
+
+
+def test_a_line_of_json_that_says_one_thing_twice_is_a_bad_row(desk: Desk) -> None:
+    twice = json.dumps(row(12, gap=1.0))[:-1] + ', "gap": 2.0}'
+    held = desk.held("d.jsonl", jsonl(*(row(number, gap=1.0) for number in range(12)), twice))
+    (bad,) = desk.report(held)
+    assert "'gap' stands twice" in str(bad["error"])
+
+
+def test_a_line_of_the_table_with_a_comma_for_the_point_is_a_bad_row(desk: Desk) -> None:
+    names = [f"x{number}" for number in range(12)]
+    files = {f"{name}.cif": cif(4 + at / 10) for at, name in enumerate(names)}
+    table = "\n".join(["id,gap", "x0,2.5,", "x1,2,5", *(f"{name},1" for name in names[2:])])
+    held = desk.held("d.zip", zipped(files | {"id_prop.csv": table}))
+    assert held.names == ["x0", *names[2:]]
+    (bad,) = desk.report(held)
+    assert (bad["row"], bad["name"]) == (3, "x1")
+    assert "more values than the table has columns" in str(bad["error"])
