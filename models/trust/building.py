@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 
 GAUGED = 4_000  # structures that the gauge learns from
 FEW = 100  # rows; fewer do not tell what one in a hundred is
-OWN = ("features", "apart", "between")  # terms that are small for whatever was learned from
+# Terms that are small for whatever was learned from.
+OWN = ("features", "apart", "between", "stretch", "shake")
 
 
 @dataclass(slots=True, eq=False)

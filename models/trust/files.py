@@ -196,10 +196,14 @@ class _Reading:
         return Limits(terms, float(self.take("limits.whole", 1, low=1, high=1e6)[0]))
 
     def _gauge(self) -> gauge.State | None:
-        if not any(name.startswith("gauge.") for name in self._left):
+        kept = {name for name in self._left if name.startswith("gauge.")}
+        if not kept:
             return None
+        if self._left.get("gauge.embedding.bias", np.zeros(())).ndim != 1:
+            raise _Unfit("no width of the gauge")
         with torch.device("meta"):
-            wanted = gauge.weights(gauge.build())
+            settings = gauge.settings_of({name[6:]: self._left[name] for name in kept})
+            wanted = gauge.weights(gauge.build(settings))
         return {
             name: torch.tensor(
                 self.take(f"gauge.{name}", *value.shape, low=-1e6, high=1e6), dtype=torch.float32

@@ -5,7 +5,7 @@ No label is needed. On a crystal at rest it answers about zero; what it answers 
 are from those of the crystals it knows, atoms and surroundings being what they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -24,12 +24,12 @@ from models.slabs.slab import Slab
 STRETCH = 0.12  # logarithm of lengths, at most
 SHAKE = 0.3  # Å, standard deviation of places, at most
 SHORTEST = 0.3  # Å
-STEPS = 500
-EPOCHS = 20
+STEPS = 2_500
+EPOCHS = 100
 STEP_EDGES = 8_000
 STEP_GRAPHS = 64
 RATE, DECAY, CLIP = 1e-2, 0.02, 1.0
-FOLLOW = 0.02  # the average's share of each step
+FOLLOW = 0.01  # the average's share of each step
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class GaugeSettings:
     """As `NetworkSettings` has them; those need pydantic."""
 
     convolution: Literal["gated"] = "gated"
-    convolutions: int = 1
-    width: int = 32
+    convolutions: int = 2
+    width: int = 48
     elements: Literal["categories"] = "categories"
     edge_features: Literal["gaussian"] = "gaussian"
     edge_start: float = 0.0
@@ -52,7 +52,6 @@ class GaugeSettings:
     outputs: int = 2
 
 
-SETTINGS = GaugeSettings()
 State = dict[str, Tensor]
 
 
@@ -61,13 +60,20 @@ def collated(samples: Sequence[Any]) -> Batch:
     return collate([each.graph if isinstance(each, Slab) else each for each in samples])
 
 
-def build() -> CrystalNetwork:
+def build(settings: GaugeSettings | None = None) -> CrystalNetwork:
     """Of first weights by chance."""
-    return CrystalNetwork(SETTINGS)  # type: ignore[arg-type]
+    return CrystalNetwork(settings or GaugeSettings())  # type: ignore[arg-type]
+
+
+def settings_of(state: Mapping[str, Any]) -> GaugeSettings:
+    """Of a gauge with these weights: there were smaller ones."""
+    convolutions = sum(name.endswith(".site.bias") for name in state)
+    (width,) = state["embedding.bias"].shape
+    return GaugeSettings(convolutions=convolutions, width=width)
 
 
 def trained(graphs: Sequence[Graph], seed: int = 0) -> State:
-    """The weights of a gauge that has learned from these graphs; a few seconds."""
+    """The weights of a gauge that has learned from these graphs; half a minute at most."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build()
@@ -84,7 +90,7 @@ def weights(network: nn.Module) -> State:
 
 def ready(state: State, device: torch.device) -> Callable[[Any], Tensor]:
     """Maps a batch of graphs to stretch and shake.  # (structures, 2)"""
-    network = build()
+    network = build(settings_of(state))
     network.load_state_dict(state, strict=False)
     arranged = crystal.ready([network.eval()], device)
     return lambda batch: arranged(batch).values[0].float().cpu() * _SCALE

@@ -13,7 +13,7 @@ from safetensors.numpy import save as packed
 from models.errors import DamagedModel
 from models.infer import Resident
 from models.structures.structure import Structure
-from models.trust import fitting
+from models.trust import fitting, gauge
 from models.trust.domain import SIGNS, Words
 from models.trust.files import GUIDE, LARGEST, arrays, load, save
 from models.trust.geometry import geometry
@@ -199,6 +199,9 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "too few names": (lambda found: found.update({"seen.names": np.zeros(3, np.uint8)}), "tells 1 of 30"),
     "no limits": (lambda found: found.pop("limits.features"), "no limits.features"),
+    "a gauge without a width": (
+        lambda found: found.update({"gauge.embedding.bias": np.zeros((2, 3), np.float32)}), "no width of the gauge",
+    ),
     "half a gauge": (lambda found: found.pop("limits.stretch"), "do not belong together"),
 }  # fmt: skip
 
@@ -209,6 +212,23 @@ def test_a_hostile_guide_is_refused(build: Build, tmp_path: Path, what: str) -> 
     card = kept(build("crystal"), tmp_path, change)
     with pytest.raises(DamagedModel, match=said):
         load(tmp_path, card)
+
+
+def test_a_smaller_gauge_as_there_were_is_read(build: Build, tmp_path: Path) -> None:
+    smaller = gauge.weights(gauge.build(gauge.GaugeSettings(convolutions=1, width=32)))
+    case = build("crystal")
+
+    def change(found: dict[str, Any]) -> None:
+        for name in [name for name in found if name.startswith("gauge.")]:
+            del found[name]
+        found.update({f"gauge.{name}": each.numpy() for name, each in smaller.items()})
+
+    guide = load(tmp_path, kept(case, tmp_path, change))
+
+    assert guide is not None
+    strains = guide.strains(case.data.samples[:3])
+    assert strains is not None
+    assert np.isfinite(strains).all()
 
 
 def test_a_gauge_of_crystals_is_none_of_images(build: Build, tmp_path: Path) -> None:
