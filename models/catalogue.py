@@ -8,6 +8,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ WEIGHTS = "weights.safetensors"
 GUIDE = "guide.safetensors"  # how far to trust it, where that is known
 FIGURES = "figures.json"  # how good it was found to be, where that is known
 ALIASES = "aliases.json"
+REMOVED = "removed"  # `3.removed`: the number was given once, and never is again
 LATEST = "latest"
 ALIAS = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
 CARD_BYTES = 1_000_000
@@ -109,6 +111,20 @@ class Catalogue:
             return False
         _write(self._folders[-1] / name / ALIASES, aliases_bytes(kept))
         return True
+
+    def is_own(self, name: str, version: int) -> bool:
+        """Whether it was made here, and did not come with the program. Raises: UnknownModel, DamagedModel."""
+        return self.get(f"{name}@{version}")[1].is_relative_to(self._folders[-1])
+
+    def remove(self, name: str, version: int) -> None:
+        """Forget a version of one's own, in one step; its number is never given again."""
+        folder = self._folders[-1] / name / str(version)
+        gone = folder.with_name(f".{version}.{os.getpid()}")
+        folder.with_name(f"{version}.{REMOVED}").touch()
+        with suppress(FileNotFoundError):  # by somebody else, just now
+            folder.rename(gone)
+        _sync(folder.parent)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def warnings(self) -> dict[str, str]:
         """Models that are passed over because their files are damaged, with the reason."""
@@ -217,7 +233,8 @@ def discard(staged: Path) -> None:
 def _numbers(folder: Path) -> set[int]:
     if not folder.is_dir():
         return set()
-    return {int(each.name) for each in folder.iterdir() if each.name.isdecimal()}
+    names = (each.name.removesuffix(f".{REMOVED}") for each in folder.iterdir())
+    return {int(name) for name in names if name.isdecimal()}
 
 
 def _stamps(folders: Sequence[Path]) -> Iterator[tuple[str, int]]:

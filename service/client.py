@@ -282,6 +282,13 @@ class Client:
         Path(path).write_bytes(answer.content)
         return Path(path)
 
+    def delete_model(self, name: str) -> None:
+        """Forget a version (`name@3`), or all versions (`name`), of a model that was made there."""
+        base, at, version = name.partition("@")
+        self._transport.json(
+            "DELETE", f"/v1/models/{base}" + (f"/versions/{version}" if at else "")
+        )
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean this version."""
         self._transport.json("PUT", f"/v1/models/{name}/aliases/{alias}", json={"version": version})

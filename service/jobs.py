@@ -47,6 +47,20 @@ async def made_by(house: House, job: Job) -> str | None:
     return str(made) if made else None
 
 
+async def check_unused(house: House, thing: str, what: str) -> None:
+    """Raises `Problem` while unfinished jobs need this data set or model."""
+    async with reaching():
+        users = sorted(await house.jobs.users(thing))
+    if users:
+        raise Problem(
+            "conflict",
+            f"{len(users)} unfinished job{'s need' if len(users) > 1 else ' needs'} the {what} {thing}: "
+            f"{', '.join(users[:5])}.",
+            hint="Cancel them first, or wait for their end.",
+            links={"jobs": [f"/v1/jobs/{job}" for job in users[:20]]},
+        )
+
+
 def refuse(job: Job, what: str, **more: str) -> None:
     """Raises `Problem` for work that ended without what was asked for; `more` links may help."""
     links = {"job": f"/v1/jobs/{job.id}", **more}

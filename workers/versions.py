@@ -17,6 +17,7 @@ from models.catalogue import (
     ALIASES,
     CARD,
     RELEASED,
+    REMOVED,
     Catalogue,
     aliases_bytes,
     card_bytes,
@@ -80,19 +81,22 @@ class Versions(Catalogue):
             if began - self._mirrored_at < fresh_s:
                 return False
             found: dict[Path, list[Entry]] = defaultdict(list)
-            aliases = []
+            aliases, gone = [], set()
             for entry in self._files.store.list("models/"):
                 parts = entry.key.split("/")
                 if len(parts) == 3 and parts[2] == ALIASES:
                     aliases.append(entry)
+                elif len(parts) > 3 and parts[3] == REMOVED:
+                    gone.add(Path(*parts[1:3]))
                 elif len(parts) > 3 and parts[3] != CLAIM:
                     found[Path(*parts[1:3])].append(entry)
             news = [
                 self._brought(home, entries)
                 for home, entries in found.items()
-                if any(entry.key.endswith(f"/{CARD}") for entry in entries)
+                if home not in gone and any(entry.key.endswith(f"/{CARD}") for entry in entries)
             ]
             news += [self._brought_aliases(entry) for entry in aliases]
+            news += [self._forgotten(home) for home in gone]
             self._mirrored_at = began
             return any(news)
 
@@ -113,6 +117,14 @@ class Versions(Catalogue):
 
         self._change(name, without)
         return dropped == [True]
+
+    def remove(self, name: str, version: int) -> None:
+        """In the store, and on each machine when it looks there next. Raises: StoreAway."""
+        home, store = f"models/{name}/{version}", self._files.store
+        store.put_bytes(b"", f"{home}/{REMOVED}")
+        kept = (f"{home}/{CLAIM}", f"{home}/{REMOVED}")
+        store.remove([entry.key for entry in store.list(f"{home}/") if entry.key not in kept])
+        self.mirror(0)
 
     def _change(self, name: str, change: Callable[[dict[str, int]], dict[str, int]]) -> None:
         key, store = f"models/{name}/{ALIASES}", self._files.store
@@ -149,6 +161,13 @@ class Versions(Catalogue):
             if not target.exists():
                 raise
         return True
+
+    def _forgotten(self, home: Path) -> bool:
+        """A version that was removed is so here too."""
+        there = (self._files.models() / home).exists()
+        if there:
+            super().remove(home.parent.name, int(home.name))
+        return there
 
     def _brought_aliases(self, entry: Entry) -> bool:
         """Read when the store has others than this catalogue has seen."""

@@ -155,6 +155,18 @@ def alias_model(
     print(f"{name}@{alias} is {name}@{version}")
 
 
+@app.command("delete")
+def delete_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="`name@3`, or `name` for all of it.")],
+) -> None:
+    """Forget a version, or all versions, of a model that was made there."""
+    from service.client import Client
+
+    with Client() as client:
+        client.delete_model(name)
+    print(f"{name} is deleted")
+
+
 def limits() -> None:
     """Every bound of the service."""
     from service.client import Client

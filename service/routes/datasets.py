@@ -18,12 +18,11 @@ from service.documented import BODY, answer, body, problems
 from service.forms import checked, gathered
 from service.house import House
 from service.idempotency import sane
-from service.jobs import made_by, owned, refuse
+from service.jobs import check_unused, made_by, owned, refuse
 from service.keys import Caller
 from service.multipart import shown_name
 from service.prefer import Patience, patience
 from service.problems import Problem, brief
-from service.reach import reaching
 from service.routes.predictions import LINES, IdempotencyKey, Prefer
 from service.schemas.dataset import (
     AS_AN_ID,
@@ -300,15 +299,6 @@ async def report_of(house: House, who: Caller, dataset: str) -> File:
 async def delete_dataset(dataset: Known, house: TheHouse, who: Trainer) -> Response:
     """Not while a job that needs it is queued or runs."""
     known = await asyncio.to_thread(house.shelf.get, dataset, who.owner)
-    async with reaching():
-        users = sorted(await house.jobs.users(known.id))
-    if users:
-        raise Problem(
-            "conflict",
-            f"{len(users)} unfinished job{'s need' if len(users) > 1 else ' needs'} this data set: "
-            f"{', '.join(users[:5])}.",
-            hint="Cancel them first, or wait for their end.",
-            links={"jobs": [f"/v1/jobs/{job}" for job in users[:20]]},
-        )
+    await check_unused(house, known.id, "data set")
     await asyncio.to_thread(house.shelf.remove, known.id)
     return Response(status_code=204)

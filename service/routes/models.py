@@ -20,7 +20,7 @@ from service.documented import BODY, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
 from service.idempotency import sane
-from service.jobs import made_by, refuse
+from service.jobs import check_unused, made_by, refuse
 from service.prefer import Patience, patience
 from service.problems import Problem, brief
 from service.routes.keys import SMALL_BYTES, needs_json
@@ -294,6 +294,70 @@ async def export_model(
     data = await asyncio.to_thread(exported, folder)
     shown = f'attachment; filename="{card.name}-{card.version}.zip"'
     return Response(data, headers={"Content-Disposition": shown}, media_type="application/zip")
+
+
+@router.delete(
+    "/v1/models/{name}/versions/{version}",
+    name="delete_version",
+    summary="Forget a version of a model",
+    status_code=204,
+    response_model=None,
+    responses={
+        204: {"description": "The version is gone; its number is never given again."},
+        **problems("unknown_model", "conflict", "unknown_field", "invalid_field"),
+    },
+)
+async def delete_version(
+    name: Name,
+    version: Annotated[int, Path(ge=1, le=999_999_999, description="Number of the version.")],
+    house: TheHouse,
+    who: ModelWriter,  # noqa: ARG001
+) -> Response:
+    """One that was made here; not while an alias means it, or an unfinished job needs it."""
+    if not house.catalogue.is_own(name, version):
+        raise Problem("conflict", f"{name}@{version} came with the program.",
+                      hint="Versions that were trained or imported here can be deleted.")  # fmt: skip
+    await forget(house, name, [version])
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/v1/models/{name}",
+    name="delete_model",
+    summary="Forget a model",
+    status_code=204,
+    response_model=None,
+    responses={
+        204: {"description": "All versions that were made here are gone."},
+        **problems("unknown_model", "conflict", "unknown_field", "invalid_field"),
+    },
+)
+async def delete_model(name: Name, house: TheHouse, who: ModelWriter) -> Response:  # noqa: ARG001
+    """All of its versions that were made here, or none: not while an alias means one, or an unfinished job needs it."""
+    versions = [card.version for card in house.catalogue.versions(name)]
+    own = [version for version in versions if house.catalogue.is_own(name, version)]
+    if not own:
+        raise Problem("conflict", f"All of {name} came with the program.",
+                      hint="Versions that were trained or imported here can be deleted.")  # fmt: skip
+    await forget(house, name, own)
+    return Response(status_code=204)
+
+
+async def forget(house: House, name: str, versions: list[int]) -> None:
+    """These versions; raises `Problem` while somebody needs one."""
+    known = house.catalogue.aliases(name)
+    aliases = sorted(alias for alias, version in known.items() if version in versions)
+    if aliases:
+        raise Problem(
+            "conflict",
+            f"{name}@{aliases[0]} means {name}@{known[aliases[0]]}.",
+            hint="Let the alias mean another version first, or delete it.",
+            links={"aliases": [f"/v1/models/{name}/aliases/{alias}" for alias in aliases]},
+        )
+    for version in versions:
+        await check_unused(house, f"{name}@{version}", "model")
+    for version in versions:
+        await asyncio.to_thread(house.catalogue.remove, name, version)
 
 
 @router.put(

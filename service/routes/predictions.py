@@ -149,6 +149,7 @@ async def predict(
             claim=claim,
             label=options.label,
             models=models,
+            uses=models,
             total=upload.count,
             charged=upload.count,
         )

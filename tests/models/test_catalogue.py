@@ -112,6 +112,24 @@ def test_an_alias_of_no_version_is_refused(folders: tuple[Path, Path]) -> None:
         Catalogue(folders).set_alias("energy", "prod", 7)
 
 
+def test_a_removed_version_is_gone_and_its_number_is_never_given_again(
+    folders: tuple[Path, Path], add: Callable[[str], Card]
+) -> None:
+    catalogue = Catalogue(folders)
+    add("energy")
+    add("gap")
+    assert [catalogue.is_own("energy", version) for version in (2, 3)] == [False, True]
+
+    catalogue.remove("energy", 3)
+    catalogue.remove("gap", 1)
+
+    assert catalogue.get("energy")[0].id == "energy@2"
+    with pytest.raises(UnknownModel):
+        catalogue.get("gap")
+    assert catalogue.warnings() == {}
+    assert [add("energy").id, add("gap").id] == ["energy@4", "gap@2"]
+
+
 def test_a_near_name_is_suggested(folders: tuple[Path, Path]) -> None:
     with pytest.raises(UnknownModel) as caught:
         Catalogue(folders).get("enrgy")

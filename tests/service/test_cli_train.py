@@ -13,7 +13,7 @@ from service.cli.main import app
 from service.cli.train import figures, judged
 from service.cli.watching import figures_of, line_of, minutes
 from service.client import Client, Event
-from service.client_errors import InvalidRequest, JobFailed
+from service.client_errors import InvalidRequest, JobFailed, ServiceError
 from tests.service.labelled import SET
 
 
@@ -29,6 +29,21 @@ def desk(
 
 def run(*words: str) -> Any:
     return CliRunner().invoke(app, [*words])
+
+
+def test_a_deleted_model_is_gone(desk: Any) -> None:
+    for _ in range(3):
+        run("train", SET, "--target", "band_gap")
+    name = "hard-things-band-gap"
+    assert run("models", "delete", f"{name}@2").stdout == f"{name}@2 is deleted\n"
+    assert desk.client.get(f"/v1/models/{name}").json()["versions"] == [3, 1]
+    run("models", "alias", name, "prod", "1")
+    refused = run("models", "delete", name)
+    assert isinstance(refused.exception, ServiceError)
+    assert "prod" in str(refused.exception)
+    desk.client.delete(f"/v1/models/{name}/aliases/prod")
+    assert run("models", "delete", name).exit_code == 0
+    assert desk.client.get(f"/v1/models/{name}").status_code == 404
 
 
 def test_a_training_ends_with_a_table_and_the_way_to_predict(desk: Any) -> None:

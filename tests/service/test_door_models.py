@@ -84,6 +84,50 @@ def test_an_alias_that_makes_no_sense_is_refused(
     code(door.client.put(f"/v1/models/tested/aliases/{alias}", json=body), status)
 
 
+def test_a_version_that_was_made_here_is_deleted(open_door: Any) -> None:
+    with open_door() as door:
+        for _ in range(2):
+            bring(door)
+        assert door.client.delete("/v1/models/brought/versions/2").status_code == 204
+        assert door.client.get("/v1/models/brought").json()["versions"] == [1]
+        assert code(door.client.delete("/v1/models/brought/versions/2"), 404) == "unknown_model"
+        assert door.client.delete("/v1/models/brought").status_code == 204
+        assert code(door.client.get("/v1/models/brought"), 404) == "unknown_model"
+        assert code(door.predict(("a.cif", b"good"), model="brought"), 404) == "unknown_model"
+
+
+def test_a_version_that_an_alias_means_is_not_deleted(open_door: Any) -> None:
+    with open_door() as door:
+        bring(door)
+        alias = "/v1/models/brought/aliases/prod"
+        door.client.put(alias, json={"version": 1})
+        for path in ("brought", "brought/versions/1"):
+            answer = door.client.delete(f"/v1/models/{path}")
+            assert code(answer, 409) == "conflict"
+            assert answer.json()["links"]["aliases"] == [alias]
+        door.client.delete(alias)
+        assert door.client.delete("/v1/models/brought/versions/1").status_code == 204
+
+
+def test_a_version_that_a_job_needs_is_not_deleted(open_door: Any) -> None:
+    with open_door() as door:
+        bring(door)
+        door.worker.sleep()
+        sent = door.predict(("a.cif", b"good"), model="brought", Prefer="respond-async")
+        job = sent.json()["job"]
+        answer = door.client.delete("/v1/models/brought")
+        assert (code(answer, 409), job in answer.json()["detail"]) == ("conflict", True)
+        door.client.post(f"/v1/jobs/{job}/cancel")
+        assert door.client.delete("/v1/models/brought").status_code == 204
+
+
+def test_what_came_with_the_program_is_not_deleted(open_door: Any) -> None:
+    with open_door() as door:
+        for path in ("formation-energy", "formation-energy/versions/1"):
+            assert code(door.client.delete(f"/v1/models/{path}"), 409) == "conflict"
+        assert code(door.client.delete("/v1/models/nobody"), 404) == "unknown_model"
+
+
 def test_a_family_has_the_schema_of_its_settings(door: Any) -> None:
     body = door.client.get("/v1/models/families/crystal").json()
     assert body["settings"]["network"]["properties"]["convolutions"]["description"]

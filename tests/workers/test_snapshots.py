@@ -13,6 +13,7 @@ from workers.cache import Cache
 from workers.contract import Range, Task, TuneOrder
 from workers.jobs import Jobs, Status
 from workers.snapshots import _key
+from workers.versions import catalogue_of
 
 RATE = {"learning_rate": Range(low=1e-4, high=1e-1, log=True)}
 
@@ -47,6 +48,17 @@ def test_a_training_that_was_given_back_goes_on_elsewhere(desks: tuple[Desk, Des
     assert there.epochs(job)[:3] == [1, 2, 3]
     assert there.result(job)["model"] == "mine@1"
     assert here.versions() == there.versions() == ["1"]
+
+
+def test_a_model_that_is_removed_is_so_elsewhere_too_and_its_number_is_not_given_again(
+    desks: tuple[Desk, Desk],
+) -> None:
+    here, there = desks
+    here.train()
+    assert there.versions() == ["1"]
+    catalogue_of(here.files, fresh=True).remove("mine", 1)
+    assert here.versions() == there.versions() == []
+    assert there.result(there.train().id)["model"] == "mine@2"
 
 
 def test_a_retry_goes_on_elsewhere_and_leaves_no_snapshot(desks: tuple[Desk, Desk]) -> None:
