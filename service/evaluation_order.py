@@ -177,7 +177,9 @@ def repeated(card: Card, known: Known) -> TrainingRequest:
         classes=list(card.classes) if card.classes else None,
         settings=kept(card) | trained,
         columns=record.beside,
-        split=SplitRequest(**record.division.model_dump() if record.division else {}),
+        split=SplitRequest(
+            **record.division.model_dump(exclude={"alike"}) if record.division else {}
+        ),
         start_from=record.start_from,
         members=card.members,
         seeds=list(record.seeds) if ensemble else None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from models.card import Card
 from models.catalogue import LONGEST_NAME, Catalogue, check_name
+from models.datasets.labels import STRUCTURES
 from models.datasets.manifest import Column, Manifest
 from models.errors import InputError, UnknownModel
 from models.properties import PROPERTIES, check_unit, default_unit, measured, property_name
@@ -58,7 +59,7 @@ def ordered(asked: TrainingRequest, known: Known, *, named: bool = True) -> Trai
         input=settings.input.model_dump(mode="json"),
         network=settings.network.model_dump(mode="json"),
         training=settings.training.model_dump(mode="json"),
-        split=split_of(asked.split, known.manifest),
+        split=split_of(asked.split, known, start),
         seeds=seeds_of(asked, members),
         members=members,
         register_as=name_of(asked, targets, known) if named else None,
@@ -197,16 +198,27 @@ def start_of(asked: TrainingRequest, family: str, catalogue: Catalogue) -> Card 
     return card
 
 
-def split_of(asked: SplitRequest, manifest: Manifest) -> SplitOrder:
+def split_of(asked: SplitRequest, known: Known, start: Card | None) -> SplitOrder:
     """The split; a column called `split` is what `given` means. Raises: Problem."""
-    column = asked.column
+    column, manifest = asked.column, known.manifest
     if asked.by == "given" and column is None and manifest.column("split"):
         column = "split"
     if asked.by in ("group", "given") and column is None:
         raise refused("missing_field", f"A split by {asked.by!r} needs a column.", "/split/column")
     if column is not None:
         column_of(column, "/split/column", manifest)
-    return SplitOrder(**asked.model_dump() | {"column": column})
+    alike = asked.by == "random" and STRUCTURES in known.columns and not by_rows(manifest, start)
+    return SplitOrder(**asked.model_dump() | {"column": column, "alike": alike})
+
+
+def by_rows(manifest: Manifest, start: Card | None) -> bool:
+    """Whether the model has learned from these rows divided one by one: what it learned may not judge now."""
+    record = start.training if start else None
+    return (
+        record is not None
+        and record.dataset_sha256 == manifest.sha256
+        and not (record.division and record.division.alike)
+    )
 
 
 def columns_of(asked: TrainingRequest, manifest: Manifest) -> dict[str, str]:

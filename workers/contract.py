@@ -152,6 +152,7 @@ class SplitOrder(Order):
     val: float = Field(0.1, ge=0, lt=1)
     test: float = Field(0.1, ge=0, lt=1)
     seed: int = Field(0, ge=0)
+    alike: bool = Field(False, description="Of `random`: rows of the same structure stay together.")
 
 
 class TrainOrder(Order):

@@ -1,4 +1,4 @@
-"""What is a label: a number, a text, or a list of numbers; everything else is left out."""
+"""What is a label: a number, a text, or a list of numbers; everything else is left out. Light."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from typing import Any
 
 LONGEST_TEXT = 500
 LONGEST_LIST = 100_000
+STRUCTURES = ""  # in `columns.json` a number a row, that of its structure; no label is called so
 MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "--", "?", "#n/a", "<na>"})
 TRUE, FALSE = frozenset({"true", "t", "yes"}), frozenset({"false", "f", "no"})
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.datasets.labels import STRUCTURES
 from models.errors import MatpropError
 from models.samples import Sample, featurise, unpack
 from models.structures.structure import Structure
@@ -73,6 +74,11 @@ class Stored:
     def formulas(self) -> list[str]:
         """The reduced formula of each row."""
         return list(self._listed["formula"])
+
+    @property
+    def structures(self) -> list[int]:
+        """A number of each row, the same for the same structure; not in sets of before they were kept."""
+        return list(self._listed[STRUCTURES])
 
     def structure(self, row: int) -> Structure:
         """The structure of a row."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.datasets.labels import STRUCTURES
 from models.datasets.manifest import Column, Manifest
 from models.structures.composition import SYMBOLS, formula
 from models.structures.structure import Structure
@@ -55,14 +56,13 @@ class Writer:
         self.names: list[str] = []
         self.formulas: list[str] = []
         self.refused = 0
-        self.duplicates = 0
         self._open = ExitStack()
         self._lattice = self._growing("lattice.npy", "<f8", (3, 3))
         self._fractional = self._growing("fractional.npy", "<f8", (3,))
         self._numbers = self._growing("numbers.npy", "|u1")
         self._first = array("q", [0])
         self._elements: Counter[int] = Counter()
-        self._seen: set[int] = set()
+        self._digests = array("Q")
         self._columns = [self._begun(place, plan) for place, plan in enumerate(columns)]
         self._report = self._open.enter_context((folder / "refused.jsonl").open("wb"))
 
@@ -84,9 +84,7 @@ class Writer:
         self._numbers.add(structure.numbers)
         self._first.append(self._first[-1] + len(structure.numbers))
         self._elements.update(set(structure.numbers.tolist()))
-        digest = int(structure.digest()[:16], 16)
-        self.duplicates += digest in self._seen
-        self._seen.add(digest)
+        self._digests.append(int(structure.digest()[:16], 16))
         for column in self._columns:
             column.add(labels.get(column.plan.name))
 
@@ -128,9 +126,10 @@ class Writer:
 
     def _repeated(self) -> Iterator[str]:
         """What the set has more than once."""
-        if self.duplicates:
-            said = "row holds" if self.duplicates == 1 else "rows hold"
-            yield f"{self.duplicates:,} {said} the same structure as a row before."
+        duplicates = len(self._digests) - len(set(self._digests))
+        if duplicates:
+            said = "row holds" if duplicates == 1 else "rows hold"
+            yield f"{duplicates:,} {said} the same structure as a row before."
         again = len(self.names) - len(set(self.names))
         if again:
             yield f"{again:,} {'row has' if again == 1 else 'rows have'} the id of a row before."
@@ -146,7 +145,12 @@ class Writer:
     def _list(self, sizes: NDArray[np.int64]) -> None:
         """`columns.json`, a column at a time."""
         with (self.folder / "columns.json").open("w") as file:
-            said = {"name": self.names, "formula": self.formulas, "n_sites": sizes.tolist()}
+            said = {
+                "name": self.names,
+                "formula": self.formulas,
+                "n_sites": sizes.tolist(),
+                STRUCTURES: self._digests.tolist(),
+            }
             for number, (name, values) in enumerate(said.items()):
                 file.write(f"{',' if number else '{'}{json.dumps(name)}:{json.dumps(values)}\n")
             for column in self._columns:

@@ -179,7 +179,7 @@ def _check_parts(manifest: Manifest, columns: Columns, plan: Plan, rows: list[in
                 place="split",
                 expected=f"rows in {', '.join(plan.asked())}",
                 got=", ".join(f"{each} {parts.count(each)}" for each in PARTS),
-                hint="Groups stay together: there must be as many groups with labels as parts.",
+                hint=_enough(plan),
             )
     train = parts.count("train")
     least = max(FEWEST, plan.devices)
@@ -200,6 +200,16 @@ def _check_parts(manifest: Manifest, columns: Columns, plan: Plan, rows: list[in
     learned = [row for row, part in zip(rows, parts, strict=True) if part == "train"]
     for at in range(len(plan.targets)):
         _check_learned(columns, plan, learned, at)
+
+
+def _enough(plan: Plan) -> str:
+    """How many there have to be for every part to get a row."""
+    count = len(plan.asked())
+    if plan.split.by == "given":
+        return f"Name rows with labels for each of the {count} parts in the column {plan.split.column}."
+    if plan.split.by == "random":
+        return f"It takes {FEWEST + count - 1} rows with labels, of different structures, at least."
+    return f"Groups stay together: it takes {count} of them with labels at least."
 
 
 def _check_learned(columns: Columns, plan: Plan, train: list[int], at: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.datasets.labels import STRUCTURES
 from models.training.parts import PARTS, divided
 
 BOND_COLUMNS = {"adsorbate": "anchor_index", "partners": "neighbor_indices"}
@@ -34,12 +35,14 @@ class Division(Part):
     val: float = 0.1
     test: float = 0.1
     seed: int = 0
+    alike: bool = Field(False, description="Of `random`: rows of the same structure stay together.")
 
     def told(self) -> str:
         """In words, for a card."""
         if self.by == "given":
             return f"as given in the column {self.column}"
-        what = {"random": "row by row", "composition": "by composition"}.get(
+        one_by_one = "structure by structure" if self.alike else "row by row"
+        what = {"random": one_by_one, "composition": "by composition"}.get(
             self.by, f"by the column {self.column}"
         )
         return f"{what}, at random: {self.val:.0%} val, {self.test:.0%} test (seed {self.seed})"
@@ -111,7 +114,7 @@ class Plan(Part):
 
     def _groups(self, columns: Columns, rows: Sequence[int]) -> list[object]:
         if self.split.by == "random":
-            return list(rows)
+            return [columns[STRUCTURES][row] for row in rows] if self.split.alike else list(rows)
         named = columns["formula" if self.split.by == "composition" else str(self.split.column)]
         # A row without a group is one by itself.
         return [f"row {row}" if named[row] is None else named[row] for row in rows]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.datasets.labels import STRUCTURES
 from models.datasets.stored import Stored
 from models.errors import UnfitDataset
 from models.families.family import family
@@ -107,6 +108,8 @@ def columns_of(stored: Stored, plan: "Plan") -> dict[str, Sequence[Any]]:
     names += [plan.split.column] if plan.split.column else []
     names += [plan.column("adsorbate"), plan.column("partners")] if plan.family == "bond" else []
     found: dict[str, Sequence[Any]] = {"name": stored.names, "formula": stored.formulas}
+    if plan.split.alike:
+        found[STRUCTURES] = stored.structures
     for name in names:
         if name not in stored.columns:
             raise UnfitDataset(f"The data set has no column {name!r}.", place="targets")

@@ -66,7 +66,7 @@ class SplitRequest(BaseModel):
 
     by: By = Field(
         "random",
-        description="`random`: row by row. `composition`: rows of one composition stay together. "
+        description="`random`: rows of one structure stay together. `composition`: those of one composition. "
         "`group`: rows with the same value in `column`. `given`: `column` says `train`, `val` or `test`.",
     )
     column: str | None = Field(

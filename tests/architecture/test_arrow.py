@@ -40,6 +40,7 @@ LIGHT = {
     "models.catalogue",
     "models.errors",
     "models.properties",
+    "models.datasets.labels",
     "models.datasets.manifest",
     "models.families.kinds",
     "models.figures.drawing",

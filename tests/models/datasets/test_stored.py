@@ -97,6 +97,17 @@ def test_the_same_structure_twice_is_said(tmp_path: Path, perovskite: Structure)
     assert "1 row has the id" in ids
 
 
+def test_rows_of_the_same_structure_have_the_same_number(
+    tmp_path: Path, crystals: list[Structure]
+) -> None:
+    with Writer(tmp_path / "set") as writer:
+        for row in (0, 1, 0):
+            writer.add(crystals[row], {})
+        writer.close(ABOUT)
+    one, other, again = Stored(tmp_path / "set").structures
+    assert one == again != other
+
+
 def test_samples_are_those_of_their_rows(folder: Path, crystals: list[Structure]) -> None:
     found = Stored(folder).samples(GraphSettings())
     assert [sample.numbers.tolist() for sample in found] == [c.numbers.tolist() for c in crystals]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.datasets.labels import STRUCTURES
 from models.datasets.manifest import Manifest
 from models.datasets.stored import Stored
 from models.errors import BadSetting, UnfitDataset
@@ -89,11 +90,12 @@ def test_a_fit_data_set_passes(ordered: Ordered, stored: Path, changes: dict[str
     checked(ordered(**changes), stored)
 
 
+@pytest.mark.parametrize("alike", [False, True])
 @pytest.mark.parametrize("by", ["random", "composition", "group", "given"])
 def test_the_trainer_splits_as_the_service_foresees(
-    ordered: Ordered, stored: Path, by: str
+    ordered: Ordered, stored: Path, by: str, *, alike: bool
 ) -> None:
-    split = {"by": by, "column": {"group": "family", "given": "part"}.get(by)}
+    split = {"by": by, "column": {"group": "family", "given": "part"}.get(by), "alike": alike}
     order = json.loads((ordered(split=split) / "order.json").read_bytes())["order"]
     plan, columns = Plan.model_validate(order), json.loads((stored / "columns.json").read_bytes())
     rows = plan.labelled(columns)
@@ -104,6 +106,39 @@ def test_the_trainer_splits_as_the_service_foresees(
     for part in ("train", "val", "test"):
         found = source.rows[getattr(source.parts, part)].tolist()
         assert found == [row for row in rows if foreseen[row] == part]
+
+
+def test_rows_of_the_same_structure_are_in_the_same_part_however_the_set_grows(
+    ordered: Ordered,
+) -> None:
+    order = json.loads((ordered() / "order.json").read_bytes())["order"]
+    plan = Plan.model_validate(order | {"split": {"by": "random", "alike": True}})
+    numbers = list(range(1000, 1200))
+    grown = [*range(5), *numbers, *numbers]
+
+    before, after = (
+        dict(zip(each, plan.parts({STRUCTURES: each}, range(len(each))), strict=True))
+        for each in (numbers, grown)
+    )
+
+    twice = plan.parts({STRUCTURES: grown}, range(len(grown)))
+    assert twice[5:205] == twice[205:]
+    assert sum(before[each] != after[each] for each in numbers) < 5
+    assert not [each for each in numbers if (before[each], after[each]) == ("train", "test")]
+
+
+def test_a_set_too_small_for_its_parts_says_how_many_rows_it_takes(
+    ordered: Ordered, stored: Path
+) -> None:
+    manifest = Manifest.model_validate_json((stored / "manifest.json").read_bytes())
+    columns = json.loads((stored / "columns.json").read_bytes())
+    few = {name: values[:2] for name, values in columns.items()}
+    order = json.loads((ordered() / "order.json").read_bytes())["order"]
+
+    with pytest.raises(UnfitDataset) as error:
+        check(manifest, few, order)
+
+    assert "12 rows" in str(error.value.hint)
 
 
 def test_rows_given_to_parts_stay_there(ordered: Ordered, stored: Path) -> None:
