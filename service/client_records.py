@@ -9,7 +9,7 @@ from service.schemas.prediction import PredictionView, RecordView
 
 COLUMNS = (
     *("name", "formula", "n_sites", "model", "property", "value", "low", "high", "level", "std"),
-    *("unit", "in_domain", "reasons", "error", "detail"),
+    *("unit", "in_domain", "reasons", "error", "detail", "of_class", "label"),
 )
 
 
@@ -101,6 +101,8 @@ class Record(RecordView):
                     "reasons": " ".join(one.reasons) or None,
                     "error": wrong.code if wrong else None,
                     "detail": wrong.detail if wrong else None,
+                    "of_class": one.of_class,
+                    "label": one.label,
                 }
         if not self.predictions:
             wrong = self.error

@@ -10,9 +10,9 @@ import orjson
 from models.card import Card
 from models.families.kinds import KINDS
 from workers.columns import FIRST, Column, answers, columns
+from workers.telling import label_of
 
 GROUP_ROWS = 4_096
-HALF = 0.5  # probability from which on it is the last class
 OF_DOMAIN = 3  # columns at the end of each answer
 OF_PYARROW = {"int64": "int64", "int32": "int32", "double": "float64", "bool": "bool_", "string": "string"}  # fmt: skip
 
@@ -44,7 +44,7 @@ class Answer:
         if self.kind == "crystal":
             value, spread = told["value"], (told["std"], *(told["interval"] or (None, None)))
             if self.classes is not None:
-                return (value, self.classes[value >= HALF], *spread)
+                return (value, label_of(self.classes, value), *spread)
             return (value, *spread)
         values = told["values"] if self.kind == "sites" else _distances(told)
         if not values:

@@ -13,6 +13,8 @@ from workers.exchange import Fault, Found
 
 Prediction = dict[str, Any]
 
+HALF = 0.5  # probability from which on it is the last class
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -113,6 +115,8 @@ def _column(card: Card, target: Target, level: float, factor: float | None) -> C
         "domain_score": None,
     }
     low, high = limits_of(target.property, target.unit)
+    if card.classes is not None:
+        blank["of_class"] = card.classes[-1]
     return Column(blank, f"{card.id}/{target.property}", factor, low, high)
 
 
@@ -123,6 +127,8 @@ def _crystal(teller: Teller, found: Found, _: bytes) -> list[Prediction]:
         own: Prediction = {"value": value}
         if said.std:
             own["std"] = _short(said.std[place])
+        if teller.card.classes is not None:
+            own["label"] = label_of(teller.card.classes, value)
         if said.difficulty:
             own["interval"] = column.interval(value, said.difficulty[place])
         told.append(own)
@@ -196,6 +202,11 @@ def _strange(seen: frozenset[int], numbers: bytes) -> list[str]:
         f"{counted(numbers.count(number), 'site')} of {SYMBOLS[number]}, which none of the training structures holds."
         for number in sorted(set(numbers) - seen)
     ]
+
+
+def label_of(classes: Sequence[str], probability: float) -> str:
+    """The more probable class."""
+    return classes[probability >= HALF]
 
 
 def counted(count: int, noun: str) -> str:

@@ -83,7 +83,7 @@ def as_table(records: "Records") -> str:
             row["name"],
             row["formula"] or "",
             spread(row) + mark(row, marked),
-            "" if row["unit"] in (None, "1") or row["error"] else row["unit"],
+            unit_of(row),
             row["error"] or row["property"] or "",
             row["model"] or "",
         )
@@ -104,6 +104,13 @@ def spread(row: dict[str, Any]) -> str:
     if abs(above - below) <= 1e-6 * (above + below):
         return f"{number(value)} ± {number(above)}"
     return f"{number(value)} ({number(low)} to {number(high)})"
+
+
+def unit_of(row: dict[str, Any]) -> str:
+    """Of a probability, with the class that it is of."""
+    if row["unit"] in (None, "1") or row["error"]:
+        return ""
+    return f"{row['unit']} of {row['of_class']}" if row["of_class"] else str(row["unit"])
 
 
 def mark(row: dict[str, Any], marked: bool) -> str:

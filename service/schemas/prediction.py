@@ -220,6 +220,10 @@ class PredictionView(BaseModel):
         None, description="Models of bonds: the four shortest after relaxation."
     )
     unit: str = Field(description="Unit of the value; `1` when it has none.")
+    of_class: str | None = Field(
+        None, description="Classifiers: the class whose probability the value is."
+    )
+    label: str | None = Field(None, description="Classifiers: the more probable class.")
     interval: list[float] | None = Field(
         None,
         description="Lower and upper bound at `level`, within what the property can be; null when the model was not "

@@ -45,6 +45,13 @@ def record(index: int, name: str) -> dict[str, Any]:
         "value": -2.05,
         "unit": "eV/atom",
     }
+    if "metal" in name:
+        prediction |= {
+            "value": 0.03,
+            "unit": "probability",
+            "of_class": "metal",
+            "label": "semiconductor",
+        }
     if "sure" in name or "far" in name:
         prediction |= {
             "interval": [-2.3, -2.0] if "far" in name else [-2.14, -1.96],
@@ -187,6 +194,15 @@ def test_csv_tells_how_far_to_trust_each_number(run: Run, unlike: None) -> None:
     assert [sure[name] for name in known] == ["-2.14", "-1.96", "0.9", "0.02"]
     assert (sure["in_domain"], far["in_domain"]) == ("true", "false")
     assert far["reasons"] == "It is far. 2 sites of Tc."
+
+
+def test_a_probability_is_told_with_its_class(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "metal.cif").write_text("data_x\n")
+    assert " probability of metal " in run("predict", "metal.cif", "-m", "fe").stdout
+    done = run("predict", "a.cif", "metal.cif", "-m", "fe", "--csv")
+    plain, metal = csv.DictReader(io.StringIO(done.stdout))
+    assert [plain["of_class"], plain["label"]] == ["", ""]
+    assert [metal["of_class"], metal["label"]] == ["metal", "semiconductor"]
 
 
 def test_the_level_and_what_to_include_are_handed_on(run: Run) -> None:

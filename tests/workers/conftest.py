@@ -52,6 +52,12 @@ def card(name: str, *, seen: tuple[int, ...] | None = None, targets: int = 1) ->
     )
 
 
+def classifier(name: str) -> Card:
+    network = NetworkSettings(task="classification", outputs=2)
+    parts = {"network": network, "classes": ("semiconductor", "metal")}
+    return card(name).model_copy(update=parts)
+
+
 def calibrated(of: Card) -> Card:
     """The same with intervals."""
     return of.model_copy(update={"intervals": (LEVELS,) * len(of.targets)})
@@ -130,6 +136,7 @@ class PlayedNetwork:
     """Answers with the number of sites; 13 sites break it, 17 give no number."""
 
     targets: int = 1
+    scale: float = 1.0
     linear: bool = True
     guided: bool = False  # several members, and a guide to which 9 sites are far away
     batches: list[int] = field(default_factory=list)
@@ -141,7 +148,7 @@ class PlayedNetwork:
         return [self.one(one.n_sites, features, sites, neighbours) for one in graphs]
 
     def one(self, sites: int, features: bool, wanted: bool, neighbours: bool) -> PlayedAnswer:
-        value = float("nan") if sites == 17 else float(sites)
+        value = float("nan") if sites == 17 else sites * self.scale
         return PlayedAnswer(
             (value,) * self.targets,
             [0.5] if features else None,
@@ -215,15 +222,17 @@ class Stage:
 
 @pytest.fixture
 def stage(jobs, settings) -> Iterator[Stage]:
-    """Models `m@1`, `two@1` (two targets, not linear), `narrow@1` (knows only H), `sure@1` (has a guide)."""
+    """Models `metal@1` (a classifier), `m@1`, `two@1` (two targets, not linear), `narrow@1` (knows only H), `sure@1` (has a guide)."""
     cards = {
         "sure@1": calibrated(card("sure", targets=2)),
+        "metal@1": classifier("metal"),
         "m@1": card("m"),
         "two@1": card("two", targets=2),
         "narrow@1": card("narrow", seen=(1,)),
     }
     networks = {
         "sure@1": PlayedNetwork(targets=2, guided=True),
+        "metal@1": PlayedNetwork(scale=0.25),
         "m@1": PlayedNetwork(),
         "two@1": PlayedNetwork(targets=2, linear=False),
         "narrow@1": PlayedNetwork(),

@@ -100,6 +100,14 @@ def test_an_answer_tells_how_far_to_trust_it(stage):
     assert far["predictions"][0]["reasons"] == ["It is far from all of it.", "2 sites of Tc."]
 
 
+def test_a_probability_tells_its_class_and_the_more_probable_one(stage):
+    _, records = stage.predict(("a", "H1 H2 H13"), models=("metal@1",))
+    told = [one["predictions"][0] for one in records]
+    assert [one["of_class"] for one in told] == ["metal"] * 3
+    assert [one["value"] for one in told] == [0.25, 0.5, None]
+    assert [one.get("label") for one in told] == ["semiconductor", "metal", None]
+
+
 def test_a_kept_answer_is_the_same_as_a_fresh_one_at_any_level(stage):
     def ask(level):
         _, records = stage.predict(("a", "Na2"), ("b", "Na9"), models=("sure@1",), level=level)
