@@ -78,8 +78,8 @@ class Record(RecordView):
         self.name = name
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON would have it."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """As it came, with what is null."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One flat row a number; one row with the error when there is none."""

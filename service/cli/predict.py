@@ -10,7 +10,7 @@ import typer
 from service.cli import show
 
 if TYPE_CHECKING:  # the client is loaded when a command needs it, so that --help is quick
-    from service.client import Client, Records
+    from service.client import Client, Record, Records
 
 
 def predict(
@@ -68,9 +68,10 @@ def predict(
     from service.client import Client
 
     given = [one for file in files for one in expanded(file)]
+    missing = [one for one in given if isinstance(one, Path) and not one.exists()]
     with Client() as client, show.progress_bar() as progress:
         records = client.predict(
-            given,
+            [one for one in given if one not in missing],
             model or [only_model(client)],
             include=[part.strip() for part in ",".join(include or ()).split(",") if part.strip()],
             level=level,
@@ -81,7 +82,26 @@ def predict(
             label=label,
             progress=progress if len(given) > 1 else None,
         )
+    records.extend(not_there(file, index) for index, file in enumerate(missing, len(records)))
     finish(records, form, out)
+
+
+def not_there(file: Path, index: int) -> "Record":
+    """What a file that is not there is answered with: the others are answered all the same."""
+    from service.client import Record
+    from service.schemas.problem import ErrorItem
+
+    error = ErrorItem(code="no_such_file", detail="There is no such file.", file=str(file))
+    return Record(
+        index=index,
+        name=str(file),
+        formula=None,
+        n_sites=None,
+        status="failed",
+        predictions=[],
+        warnings=[],
+        error=error,
+    )
 
 
 def finish(records: "Records", form: str, out: Path | None) -> None:

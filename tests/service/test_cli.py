@@ -44,6 +44,7 @@ def record(index: int, name: str) -> dict[str, Any]:
         "property": "formation-energy",
         "value": -2.05,
         "unit": "eV/atom",
+        "std": None,
     }
     if "metal" in name:
         prediction |= {
@@ -226,6 +227,8 @@ def test_the_level_and_what_to_include_are_handed_on(run: Run) -> None:
 def test_json_is_the_whole_records(run: Run) -> None:
     [one] = json.loads(run("predict", "a.cif", "-m", "fe", "--json").stdout)
     assert one["predictions"][0]["value"] == -2.05
+    assert one["predictions"][0]["std"] is None
+    assert "bonds" not in one["predictions"][0]
 
 
 def test_csv_has_one_row_a_number(run: Run) -> None:
@@ -242,6 +245,17 @@ def test_some_failed_is_status_1_and_said_file_by_file_on_stderr(run: Run) -> No
     assert "write three numbers" in done.stderr
     assert "1 of 2 structures could not be predicted" in done.stderr
     assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_file_that_is_not_there_fails_alone(run: Run) -> None:
+    done = run("predict", "nope.cif", "a.cif", "no*pe.cif", "-m", "fe", "--json")
+    assert done.exit_code == 1
+    records = json.loads(done.stdout)
+    assert [one["name"] for one in records] == ["a.cif", "nope.cif", "no*pe.cif"]
+    assert [one["status"] for one in records] == ["succeeded", "failed", "failed"]
+    assert [one["index"] for one in records] == [0, 1, 2]
+    assert "nope.cif: There is no such file. [no_such_file]" in done.stderr
+    assert run("predict", "nope.cif", "-m", "fe").exit_code == 1
 
 
 def test_a_warning_is_said_without_failing(run: Run) -> None:
