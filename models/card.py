@@ -44,6 +44,16 @@ class Spread(Frozen):
     std: float
 
 
+class Learned(Frozen):
+    """What a model had learned from when a training went on from it."""
+
+    model: str = Field(description="`name@version`.")
+    dataset: str | None = Field(None, description="Name and source of the data, where known.")
+    citation: str | None = None
+    licence: str | None = None
+    rows: int | None = Field(None, description="Rows that it has learned from.")
+
+
 class TrainingRecord(Frozen):
     """Where a model comes from."""
 
@@ -75,6 +85,15 @@ class TrainingRecord(Frozen):
         default_factory=dict, description="How it was trained; input and network have their own."
     )
     start_from: str | None = Field(None, description="The model it went on from.")
+    judged: bool = Field(
+        False,
+        description="Whether nothing was learned from these data: they judged the weights of `start_from`.",
+    )
+    before: tuple[Learned, ...] | None = Field(
+        None,
+        description="What those weights had been learned from, the first first, unless from the same rows; "
+        "rows that judge may be among it. None when that is not known.",
+    )
     best_epoch: int | None = Field(None, description="The epoch whose weights these are.")
     curve: tuple[Point, ...] = Field((), description="How it went, in at most 200 points.")
     stopped: bool = Field(False, description="Whether it was cancelled before its end.")
@@ -166,6 +185,27 @@ class Card(Frozen):
     def id(self) -> str:
         """`name@version`, the only name under which results are stored."""
         return f"{self.name}@{self.version}"
+
+
+def learned(card: Card) -> tuple[Learned, ...]:
+    """All that the weights of a model were learned from."""
+    record = card.training
+    if record is None:
+        return (Learned(model=card.id),)
+    if record.judged:
+        return learned_before(record)
+    now = Learned(
+        model=card.id, rows=record.rows.get("train"),
+        dataset=record.dataset, citation=record.citation, licence=record.licence,
+    )  # fmt: skip
+    return (*learned_before(record), now)
+
+
+def learned_before(record: TrainingRecord) -> tuple[Learned, ...]:
+    """The same without the training itself."""
+    if record.before is not None or record.start_from is None:
+        return record.before or ()
+    return (Learned(model=record.start_from),)
 
 
 def _upgraded(card: dict[str, Any]) -> dict[str, Any]:

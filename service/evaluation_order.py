@@ -152,7 +152,7 @@ def elsewhere(problem: Problem, where: str) -> Problem:
 def repeated(card: Card, known: Known) -> TrainingRequest:
     """The training that made a model, to be done again. Raises: Problem."""
     record = card.training
-    if record is None or card.origin != "trained":
+    if record is None or record.judged or card.origin != "trained":
         raise refused(
             "invalid_field",
             f"How {card.id} was trained is not known here.",

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from models.card import Card
+from models.card import Card, learned_before
 from service.html import section, table
 from service.model_limits import PARTS
 
@@ -42,15 +42,25 @@ def errors(card: Card) -> str:
     ]
     count = (card.training.rows if card.training else {}).get(part)
     by = f"By {count:,} {PARTS[part]} rows" if count else f"By the {PARTS[part]} rows"
-    unseen = {"test": "which it has never seen", "val": "by which its epoch was chosen: others may be worse",
-              "train": "from which it learned: others will be worse"}[part]  # fmt: skip
     return section(
         "Errors beside simple methods",
-        f"<p>{by}, {unseen}.{_unit_note(card)}</p>",
+        f"<p>{by}, {_seen(card, part)}.{_unit_note(card)}</p>",
         table(heads, rows, numeric=range(1, len(heads)), ours=0),
         _better(card, ours),
         "" if known else "<p>What simple methods come to on the same rows is not known.</p>",
     )
+
+
+def _seen(card: Card, part: str) -> str:
+    """What the model may know of the rows that judge."""
+    record = card.training
+    before = " and ".join(escape(each.model) for each in learned_before(record)) if record else ""
+    if record and record.judged:
+        return f"from which nothing was learned here; {before}, whose weights these are, may have seen them"
+    if part == "test" and before:
+        return f"which this training did not learn from; {before}, from which it started, may have seen them"
+    return {"test": "which it has never seen", "val": "by which its epoch was chosen: others may be worse",
+            "train": "from which it learned: others will be worse"}[part]  # fmt: skip
 
 
 def _figure(name: str, card: Card) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from models.card import Card
+from models.card import Card, TrainingRecord
 from models.checkpoint import LARGEST_WEIGHTS, load_networks, save_model, weights
 from models.datasets.stored import Stored
 from models.errors import BadSetting, Diverged
@@ -232,29 +232,37 @@ def _outcome(
         notes.append(f"{len(source.refused)} labelled rows could not be read and were left out.")
     notes += source.notes
     start = _card(work.start_from) if work.start_from else None
-    notes += _said_of(start, plan, source) if start else []
+    same = _same(start, plan, source) if start else None
+    notes += _said_of(start, plan, source) if start and not same else []
     together = _figures(kept, tuple(ended[0].metrics)) if len(kept) > 1 else None
     return Outcome(
         plan, source, work.name, simple, ended, last.normaliser,
         source.data.elements(last.parts.train), work.device, duration_s, stopped,
-        start.id if start else None,
-        _by_element(source, kept) if plan.family == "site" else None, notes, together,
-        start.training if start else None,
+        start, same, _by_element(source, kept) if plan.family == "site" else None, notes, together,
     )  # fmt: skip
 
 
-def _said_of(start: Card, plan: Plan, source: Source) -> list[str]:
-    """What has to be known of the model that a training goes on from."""
-    before, split, manifest = start.training, plan.split, source.stored.manifest
-    if before is None or before.dataset_sha256 != manifest["sha256"]:
-        judged = f"Nothing was learned from {manifest['name']}: it judged {start.id}, whose weights these are."
-        return [] if plan.training["epochs"] else [judged]
+def _same(start: Card, plan: Plan, source: Source) -> TrainingRecord | None:
+    """The model's record, if it has learned from these very rows, divided as they are now."""
+    before, split = start.training, plan.split
+    if before is None or before.dataset_sha256 != source.stored.manifest["sha256"]:
+        return None
     columns = tuple(target.column for target in plan.targets)
     # By chance the parts follow from which rows have labels.
-    if before.split == split.told() and (split.by == "given" or before.columns == columns):
-        return []
-    known = f"{start.id} has learned from this very data set, divided otherwise: it may know rows that judge here"
-    return [f"{known}, and errors and intervals may be too small."]
+    alike = before.split == split.told() and (split.by == "given" or before.columns == columns)
+    return before if alike else None
+
+
+def _said_of(start: Card, plan: Plan, source: Source) -> list[str]:
+    """What has to be known of a model that has learned from other rows, or the same divided otherwise."""
+    before, manifest = start.training, source.stored.manifest
+    too_small = "errors and intervals may be too small."
+    if before and before.dataset_sha256 == manifest["sha256"]:
+        known = f"{start.id} has learned from this very data set, divided otherwise: it may know rows that judge here"
+        return [f"{known}, and {too_small}"]
+    judged = f"Nothing was learned from {manifest['name']}: it judged {start.id}, whose weights these are."
+    seen = f"Where {start.id} has learned from rows that judge here, {too_small}"
+    return [seen] if plan.training["epochs"] else [judged, seen]
 
 
 def _trusted(
@@ -330,7 +338,14 @@ def _told(sizes: dict[str, int], found: Figures, plan: Plan) -> list[str]:
     """Sentences of what is about to begin."""
     part = next((each for each in ("test", "val") if sizes[each]), "train")
     figure = "auc" if plan.classifies else "mae"
-    rows = f"{sizes['train']} rows to learn from, {sizes['val']} to choose the epoch by, {sizes['test']} to judge by"
+    learn, choose = (
+        ("learn from", "choose the epoch by")
+        if plan.training["epochs"]
+        else ("know", "calibrate by")
+    )
+    rows = (
+        f"{sizes['train']} rows to {learn}, {sizes['val']} to {choose}, {sizes['test']} to judge by"
+    )
     return [
         rows,
         *(

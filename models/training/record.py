@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from models.card import Card, Point, Spread, Target, TrainingRecord
+from models.card import Card, Point, Spread, Target, TrainingRecord, learned, learned_before
 from models.checkpoint import elements_sha256
 from models.families.kinds import KINDS
 from models.training.baselines import Figures, best
@@ -61,11 +61,11 @@ class Outcome:
     device: torch.device
     duration_s: float
     stopped: bool
-    start_from: str | None = None
+    start: Card | None = None  # what it went on from
+    same: TrainingRecord | None = None  # of that, if it had learned from the same rows, divided so
     by_element: dict[str, dict[str, float]] | None = None
     notes: list[str] = field(default_factory=list)
     together: Metrics | None = None  # of an ensemble's members
-    before: TrainingRecord | None = None  # of the model it went on from
 
     @property
     def metrics(self) -> Metrics:
@@ -109,14 +109,13 @@ class Outcome:
     def card(self) -> Card:
         """The card of the model, before it has a version."""
         plan, kind = self.plan, KINDS[self.plan.family]
-        what = " and ".join(target.property for target in plan.targets)
         network = kind.network.model_validate(plan.network)
         manifest = self.source.stored.manifest
         return Card(
             name=self.name,
             version=1,
             family=kind.name,
-            title=plan.title or f"{what}, learned from {manifest['name']}",
+            title=plan.title or self._title(manifest["name"]),
             origin="trained",
             targets=self._targets(),
             classes=self.source.classes,
@@ -154,6 +153,12 @@ class Outcome:
         against = f"{figure} {ours:.4g} against {other[1]:.4g} on the {self.judge} rows"
         return [f"It does not beat the baseline {other[0]!r}: {against}."]
 
+    def _title(self, dataset: str) -> str:
+        what = " and ".join(target.property for target in self.plan.targets)
+        if self.start and not self.plan.training["epochs"]:
+            return f"{what} of {self.start.id}, judged by {dataset}"
+        return f"{what}, learned from {dataset}"
+
     def _targets(self) -> tuple[Target, ...]:
         wanted = self.plan.targets
         if self.plan.classifies:
@@ -165,9 +170,7 @@ class Outcome:
         )
 
     def _record(self, manifest: dict[str, Any]) -> TrainingRecord:
-        plan, made = self.plan, self._made()
-        if self.before and not plan.training["epochs"]:  # the weights are still those
-            made = {name: getattr(self.before, name) for name in made}
+        plan = self.plan
         return TrainingRecord(
             dataset=manifest["name"],
             dataset_id=manifest["id"],
@@ -180,18 +183,30 @@ class Outcome:
             unlabelled=self.source.unlabelled,
             refused=len(self.source.refused),
             spread=spread([each.metrics for each in self.ended]) if len(self.ended) > 1 else {},
-            **made,
+            **self._weights(),
         )
 
+    def _weights(self) -> dict[str, Any]:
+        """How the weights came to be; without an epoch they are still those of before."""
+        made, start = self._made(), self.start
+        judged = not self.plan.training["epochs"]
+        if start and start.training and judged:
+            made = {name: getattr(start.training, name) for name in made}
+        if start is None or self.same:
+            return made
+        return made | {"start_from": start.id, "judged": judged, "before": learned(start)}
+
     def _made(self) -> dict[str, Any]:
-        """How the weights came to be."""
+        """How this training went."""
         plan, best_one = self.plan, self.best
         return {
             "seed": best_one.seed,
             "seeds": tuple(each.seed for each in self.ended),
             "recipe": plan.recipe,
             "settings": plan.training,
-            "start_from": self.start_from,
+            "start_from": self.start.id if self.start else None,
+            "judged": False,
+            "before": learned_before(self.same) if self.same else None,
             "best_epoch": best_one.best_epoch,
             "curve": tuple(curve(best_one.history)),
             "stopped": self.stopped,

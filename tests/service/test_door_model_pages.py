@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from models.card import Card, Target, TrainingRecord
+from models.card import Card, Learned, Target, TrainingRecord
 from models.catalogue import card_bytes
 from models.figures.drawing import write
 from models.figures.told import Figures
@@ -119,6 +119,37 @@ def test_a_page_tells_what_a_card_tells(hall: Any) -> None:
         assert words in text, words
     kinds = [address.rsplit("/", 1)[1] for address in images(text)]
     assert {"parity.svg", "calibration.svg", "width.svg", "errors.svg", "a-site.svg"} <= set(kinds)
+
+
+OLD = Learned(model="old@1", dataset="Old data", licence="MIT", citation="B. Ody, 2019", rows=500)
+STARTED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    (
+        {"start_from": "old@1", "before": (OLD,)},
+        ("which this training did not learn from; old@1, from which it started, may have seen them",
+         "Learned before", "old@1: Old data, 500 rows, MIT, B. Ody, 2019"),
+    ),
+    ({"start_from": "older@2"}, ("older@2, from which it started, may have seen them",)),
+    ({"start_from": "old@1", "before": ()}, ("which it has never seen",)),
+    (
+        {"start_from": "old@1", "before": (OLD,), "judged": True},
+        ("from which nothing was learned here; old@1, whose weights these are", "Judged by", "Weights of",
+         "to know its range by 100"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "words"), STARTED)
+def test_a_page_tells_what_a_model_may_know_of_the_rows_that_judge(
+    hall: Any, record: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    name = f"started-{STARTED.index((record, words))}"
+    made = TrainingRecord(dataset="New data", rows={"train": 100, "test": 10}, **record)
+    put(hall.settings.state, name, full(), metrics={"test": {"mae": 0.1}}, training=made)
+
+    text = hall.client.get(f"/models/{name}@1").text
+
+    assert ("which it has never seen" in text) is (words == ("which it has never seen",))
+    assert not [each for each in words if each not in text]
 
 
 def test_what_is_not_known_of_an_imported_model_is_said(hall: Any) -> None:

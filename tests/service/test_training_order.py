@@ -137,6 +137,16 @@ def test_a_learning_curve_repeats_the_split_a_model_was_trained_with(known: Know
     assert [target.column for target in again.wanted] == ["band_gap"]
 
 
+def test_what_only_judged_a_model_makes_no_learning_curve(known: Known) -> None:
+    made = TrainingRecord(dataset_id=SET, columns=("band_gap",), dataset="", judged=True)
+    card = known.catalogue.get("tested")[0].model_copy(
+        update={"origin": "trained", "training": made}
+    )
+
+    with pytest.raises(Problem, match="not known here"):
+        repeated(card, known)
+
+
 def test_a_learning_curve_of_an_ensemble_is_one_of_ensembles(known: Known) -> None:
     made = TrainingRecord(dataset_id=SET, columns=("band_gap",), dataset="", seed=8, seeds=(7, 8))
     card = known.catalogue.get("tested")[0].model_copy(

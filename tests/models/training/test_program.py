@@ -15,6 +15,7 @@ import psutil
 import pytest
 import torch
 
+from models.card import Card, Learned, learned
 from models.checkpoint import load_networks
 from models.errors import BadSetting
 from models.settings.network import NetworkSettings, SiteNetworkSettings
@@ -324,6 +325,63 @@ def test_a_card_says_if_nothing_was_learned_from_its_data(ordered: Ordered) -> N
     run(folder)
 
     assert "Nothing was learned from little: it judged test@1" in notes(folder)
+    made = load_networks(folder / "model")[0]
+    assert made.title == "p of test@1, judged by little"
+    assert made.training is not None
+    assert (made.training.start_from, made.training.judged) == ("test@1", True)
+    assert made.training.before == learned(card)
+
+
+def told_of(model: Path, **changes: Any) -> None:
+    """Write something else into the card of a model."""
+    path = model / "card.json"
+    card = Card.model_validate_json(path.read_bytes())
+    assert card.training is not None
+    record = card.training.model_copy(update=changes)
+    path.write_text(card.model_copy(update={"training": record}).model_dump_json())
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_card_keeps_what_was_learned_before_it(ordered: Ordered, epochs: int) -> None:
+    first = ordered("first", settings={"epochs": 1})
+    run(first)
+    told_of(
+        first / "model",
+        dataset="Old rows",
+        dataset_sha256="0" * 64,
+        licence="MIT",
+        citation="A. Body",
+    )
+    second = ordered("second", settings={"epochs": epochs}, start_from=str(first / "model"))
+    run(second)
+    told_of(second / "model", dataset_sha256="1" * 64)
+    third = ordered("third", settings={"epochs": epochs}, start_from=str(second / "model"))
+    run(third)
+
+    record = load_networks(third / "model")[0].training
+
+    assert record is not None
+    old = Learned(
+        model="little-energy@1", dataset="Old rows", citation="A. Body", licence="MIT", rows=24
+    )
+    then = Learned(model="little-energy@1", dataset="little", rows=24)
+    assert record.before == ((old, then) if epochs else (old,))
+    assert record.judged is not bool(epochs)
+    assert "has learned from rows that judge here" in notes(third)
+
+
+def test_a_model_that_goes_on_with_the_same_rows_has_not_seen_those_that_judge(
+    ordered: Ordered,
+) -> None:
+    first = ordered("first", settings={"epochs": 1})
+    run(first)
+    second = ordered("second", settings={"epochs": 1}, start_from=str(first / "model"))
+    run(second)
+
+    record = load_networks(second / "model")[0].training
+
+    assert record is not None
+    assert (record.start_from, record.before) == ("little-energy@1", ())
 
 
 @pytest.mark.parametrize(
