@@ -104,6 +104,7 @@ class Job:
     error: dict[str, Any] | None = None
     parent: str | None = None
     retry_of: str | None = None
+    retried_by: str | None = None  # the last one
     models: tuple[str, ...] = ()
     direct: bool = False
     worker: str | None = None  # who claimed it last
@@ -215,6 +216,7 @@ def job_of(job: str, fields: Mapping[str, str]) -> Job:
         error=json.loads(fields["error"]) if fields.get("error") else None,
         parent=fields.get("parent"),
         retry_of=fields.get("retry_of"),
+        retried_by=fields.get("retried_by"),
         models=tuple(json.loads(fields["models"])) if fields.get("models") else (),
         direct=fields.get("direct") == "1",
         worker=fields.get("worker"),

@@ -13,6 +13,7 @@ from service.dependencies import TheCaller, TheHouse
 from service.documented import answer, problems
 from service.house import House
 from service.jobs import made_by, owned
+from service.keys import Caller
 from service.problems import Problem
 from service.reach import reaching
 from service.schemas.job import JobPage, JobStatus, JobView
@@ -169,7 +170,7 @@ async def cancel_job(job: str, house: TheHouse, who: TheCaller) -> Response:
     },
 )
 async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
-    """End states never change, so a retry is a new job with the same order and the same upload.
+    """End states never change, so a retry is a new job with the same order and the same upload; one at a time.
 
     A training goes on from where it was; a screening does only those structures again that failed or were not
     reached.
@@ -197,11 +198,26 @@ async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
                 accepted = await house.jobs.retry(job, new)
         if not accepted:
             await asyncio.to_thread(house.files.remove, new)
-            raise Problem("queue_full", "As many jobs wait as may.")
+            raise await refusal(house, who, job)
     if not record.direct:
         house.errands.send(record.kind, new)
     view = job_view(await owned(house, who, new), time.time())
     return json(view, 202, {"Location": f"/v1/jobs/{new}"})
+
+
+async def refusal(house: House, who: Caller, job: str) -> Problem:
+    """Why a job is not done again just now."""
+    earlier = (await owned(house, who, job)).retried_by
+    async with reaching():
+        other = await house.jobs.get(earlier) if earlier else None
+    if other is None or other.status.ended:
+        return Problem("queue_full", "As many jobs wait as may.")
+    return Problem(
+        "conflict",
+        f"{earlier} does it again already.",
+        hint="Wait for its end, or cancel it first.",
+        links={"retry": f"/v1/jobs/{earlier}"},
+    )
 
 
 def again(job: Job) -> int:

@@ -99,6 +99,18 @@ def test_a_job_with_failures_can_be_done_again(door: Any) -> None:
     assert len(door.client.get(f"/v1/predictions/{new['id']}").json()["records"]) == 2
 
 
+def test_a_job_that_is_being_done_again_is_not_so_twice(open_door: Any) -> None:
+    with open_door() as door:
+        job = door.predict(GOOD, BAD).json()["job"]
+        door.worker.sleep()
+        first = door.client.post(f"/v1/jobs/{job}/retry").json()["id"]
+        answer = door.client.post(f"/v1/jobs/{job}/retry")
+        assert code(answer, 409) == "conflict"
+        assert answer.json()["links"]["retry"] == f"/v1/jobs/{first}"
+        door.client.post(f"/v1/jobs/{first}/cancel")
+        assert door.client.post(f"/v1/jobs/{job}/retry").status_code == 202
+
+
 def test_a_retry_costs_what_was_sent_however_much_was_in_it(open_door: Any) -> None:
     with open_door() as door:
         door.worker.sleep()

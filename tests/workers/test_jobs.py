@@ -493,6 +493,18 @@ def test_a_retry_is_a_new_job_with_the_same_order(jobs):
     assert jobs.get(job).status is Status.FAILED
 
 
+def test_a_job_is_not_retried_again_while_its_retry_has_not_ended(jobs):
+    job, claim = claimed(jobs)
+    jobs.finish(claim, Status.FAILED)
+    first, second = new_id("job"), new_id("job")
+    assert jobs.retry(job, first)
+    assert jobs.retry(job, first)  # the same call again
+    assert not jobs.retry(job, second)
+    assert jobs.get(second) is None
+    jobs.cancel(first)
+    assert jobs.retry(job, second)
+
+
 def test_a_job_without_failures_is_not_retried(jobs):
     job, claim = claimed(jobs)
     jobs.finish(claim, Status.SUCCEEDED, None, (1, 0, 1))

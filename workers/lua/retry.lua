@@ -5,6 +5,9 @@ local status, failed, ttl = unpack(redis.call('HMGET', record(id), 'status', 'fa
 if not status then return 'missing' end
 if redis.call('EXISTS', record(new)) == 1 then return 'accepted' end
 if not ENDED[status] or (status == 'succeeded' and tonumber(failed) == 0) then return 'unfit' end
+local earlier = redis.call('HGET', record(id), 'retried_by')
+local stands = earlier and redis.call('HGET', record(earlier), 'status')
+if stands and not ENDED[stands] then return 'again' end
 if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
 if redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[3]) then return 'full' end
 local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
@@ -20,6 +23,7 @@ redis.call('HSET', record(new), unpack(fields))
 -- Of a screening, less is done again; what is in archives is counted anew.
 local kind, sent = unpack(redis.call('HMGET', record(new), 'kind', 'sent'))
 if kind == 'screen' or sent then redis.call('HSET', record(new), 'total', kind == 'screen' and '0' or sent) end
+redis.call('HSET', record(id), 'retried_by', new)
 use(new, 'SADD')
 -- What the ended one has left is taken over by the new one, which may have to wait for long.
 redis.call('EXPIRE', record(id), tonumber(ttl) + 3600)
