@@ -94,7 +94,8 @@ class Trainer:
         if result["stopped"]:
             status, counts, gone = Status.CANCELLED, hold.counts or (0, 0, 0), None
         else:
-            total = order.training["epochs"] * len(order.seeds)
+            # Weights that are judged alone count as an epoch.
+            total = max(1, order.training["epochs"]) * len(order.seeds)
             status, counts = Status.SUCCEEDED, (total, 0, total)
             gone = forget(self.files, folder / CHECKPOINT if hold.claim.parent else folder)
         hold.got_to(counts)  # the last look before what cannot be taken back

@@ -30,6 +30,11 @@ def test_a_training_becomes_a_version_and_tells_its_epochs(desk):
     assert desk.result(desk.train().id)["model"] == "mine@2"
 
 
+def test_a_training_without_an_epoch_is_done_at_its_end(desk):
+    job = desk.train(epochs=0)
+    assert (job.status, job.done, job.total) == (Status.SUCCEEDED, 1, 1)
+
+
 def test_a_training_that_nothing_is_to_be_kept_of_has_a_result_only(desk):
     job = desk.train(register_as=None)
     assert desk.result(job.id)["model"] is None
