@@ -114,14 +114,20 @@ def measured(column: str) -> tuple[str, str | None]:
 
     `band gap (eV)`, `phonon_band_center_THz`, `band_gap`. Raises: InputError.
     """
+    name, unit = parted(column)
+    return property_name(name), unit
+
+
+def parted(column: str) -> tuple[str, str | None]:
+    """The same, whatever the property is called."""
     found = CARRIED.fullmatch(column.strip())
     if found:
-        return property_name(found["name"]), found["unit"].strip()
+        return found["name"].strip(), found["unit"].strip()
     name, _, last = re.sub(r"[\s_]+", " ", column.strip()).rpartition(" ")
     unit = SPELLINGS.get(last.lower())
     if name and unit not in (None, "1"):
-        return property_name(name), unit
-    return property_name(column), None
+        return name, unit
+    return column, None
 
 
 def check_unit(name: str, unit: str) -> str:

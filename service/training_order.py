@@ -10,7 +10,7 @@ from models.catalogue import LONGEST_NAME, Catalogue, check_name
 from models.datasets.labels import STRUCTURES
 from models.datasets.manifest import Column, Manifest
 from models.errors import InputError, UnknownModel
-from models.properties import PROPERTIES, check_unit, default_unit, measured, property_name
+from models.properties import PROPERTIES, check_unit, default_unit, parted, property_name
 from models.training.checks import check
 from models.training.plan import named_classes
 from service.near import near
@@ -157,9 +157,8 @@ def target_of(
     """Column, property and unit of a target. Raises: Problem."""
     column_of(asked.column, f"{pointer}/column", manifest)
     with about(f"{pointer}/property"):
-        name, told = (
-            (property_name(asked.property), None) if asked.property else measured(asked.column)
-        )
+        called, told = parted(asked.column)
+        name = property_name(asked.property) if asked.property else named_after(called)
     if classifies:
         return TargetOrder(column=asked.column, property=name, unit=asked.unit or "probability")
     unit = asked.unit or told or default_unit(name)
@@ -173,6 +172,15 @@ def target_of(
         )
     with about(f"{pointer}/unit"):
         return TargetOrder(column=asked.column, property=name, unit=check_unit(name, unit))
+
+
+def named_after(called: str) -> str:
+    """The property that a column is called after. Raises: InputError."""
+    try:
+        return property_name(called)
+    except InputError as error:
+        error.hint = f"Say by `property` what the column holds. {error.hint}"
+        raise
 
 
 def family_of(asked: TrainingRequest, manifest: Manifest) -> str:

@@ -42,7 +42,7 @@ def settings_of(
             hint="0 epochs judge anew what a training goes on from: name it by `start_from`.",
         )
     if start is not None and (found.input, found.network) != (start.input, start.network):
-        raise other_network(asked, start)
+        raise other_network(asked, start, classifies=classifies)
     return found
 
 
@@ -65,7 +65,7 @@ def kept(start: Card) -> dict[str, Any]:
     return {name: value for name, value in made.items() if name not in NOT_TUNED}
 
 
-def other_network(asked: TrainingRequest, start: Card) -> InputError:
+def other_network(asked: TrainingRequest, start: Card, *, classifies: bool) -> InputError:
     """What to say when the network would not be the one to go on from."""
     brought = kept(start)
     for name, value in asked.settings.items():
@@ -77,12 +77,18 @@ def other_network(asked: TrainingRequest, start: Card) -> InputError:
                 got=repr(value)[:80],
             )
     return InputError(
-        f"{start.id} answers with {len(start.targets)} "
-        f"{'class' if start.classifies else 'number'}{'es' if start.classifies else 's'}; "
-        f"this training has {len(asked.wanted)} targets.",
+        f"{start.id} answers with {answer(len(start.targets), classifies=start.classifies)}; "
+        f"this training learns {answer(len(asked.wanted), classifies=classifies)}.",
         place="targets",
         hint="Going on from a model needs the same task and as many targets.",
     )
+
+
+def answer(targets: int, *, classifies: bool) -> str:
+    """What a model answers with."""
+    if classifies:
+        return "a class"
+    return "1 number" if targets == 1 else f"{targets} numbers"
 
 
 def tuned(

@@ -53,6 +53,27 @@ def test_a_list_of_distances_is_learned_by_the_bond_family(known: Known) -> None
     assert order.family == "bond"
 
 
+@pytest.mark.parametrize(
+    ("more", "unit"), [({}, "GPa"), ({"unit": "kPa"}, "kPa"), ({"property": "bulk modulus"}, "GPa")]
+)
+def test_a_column_tells_the_unit_of_whatever_property(
+    known: Known, more: dict[str, str], unit: str
+) -> None:
+    column = known.manifest.column("hardness")
+    assert column is not None
+    named = column.model_copy(update={"name": "härte (GPa)"})
+    manifest = known.manifest.model_copy(update={"columns": (named,)})
+    columns = {**known.columns, "härte (GPa)": known.columns["hardness"]}
+    told = Known(manifest, columns, known.catalogue)
+
+    order = order_of(told, target={"column": "härte (GPa)", "property": "hardness"} | more)
+
+    assert order.targets[0].unit == unit
+    with pytest.raises(Problem, match="'härte' is no name") as caught:
+        order_of(told, target="härte (GPa)")
+    assert "`property`" in str(caught.value.hint)
+
+
 def test_several_targets_are_one_network(known: Known) -> None:
     order = order_of(known, targets=["band_gap", {"column": "hardness", "unit": "GPa"}])
     assert order.network["outputs"] == 2
@@ -315,6 +336,20 @@ def test_what_is_wrong_is_named_before_anything_starts(
     [first, *_] = caught.value.errors
     assert (caught.value.code, first["pointer"]) == (code, pointer)
     assert first["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "learns"),
+    [
+        ({"targets": ["band_gap", {"column": "hardness", "unit": "GPa"}]}, "2 numbers"),
+        ({"target": "phase"}, "a class"),
+    ],
+)
+def test_another_task_than_the_model_has_is_said_of_both(
+    known: Known, body: dict[str, Any], learns: str
+) -> None:
+    with pytest.raises(Problem, match=f"answers with 1 number; this training learns {learns}."):
+        order_of(known, start_from="tested", **body)
 
 
 def test_too_few_rows_are_too_few(known: Known) -> None:
