@@ -217,6 +217,12 @@ def test_the_pages_need_nothing_from_outside(door: Any) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
+def test_every_collection_is_named_where_things_are(door: Any) -> None:
+    paths = door.client.get("/openapi.json").json()["paths"]
+    collections = {path for path in paths if path.count("/") == 2 and path.startswith("/v1/")}
+    assert collections | {"/models"} <= set(door.client.get("/").json()["links"].values())
+
+
 def test_a_browser_gets_a_page_and_a_program_json(door: Any) -> None:
     assert door.client.get("/").json()["links"]["docs"] == "/docs"
     page = door.client.get("/", headers={"Accept": "text/html"})
