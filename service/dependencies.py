@@ -6,6 +6,7 @@ from fastapi import Depends, Request, Security
 from fastapi.params import Query as QueryMark
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from service.forms import gathered
 from service.house import House
 from service.keys import Caller
 from service.middleware import Meeting
@@ -70,11 +71,12 @@ Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 
 
 async def known_query(request: Request) -> None:
-    """Raises `Problem` for a query parameter that this route does not have."""
+    """Raises `Problem` for a query parameter that this route does not have, or that came twice."""
     if not request.scope["query_string"]:
         return
     allowed = query_names(request.scope["endpoint"])
     refuse_unknown("query parameter", request.query_params.keys(), allowed)
+    gathered(request.query_params.multi_items(), ())  # refuses what came twice
 
 
 _names: dict[Any, frozenset[str]] = {}

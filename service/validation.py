@@ -4,6 +4,9 @@ import re
 from typing import Any
 
 from service.problems import Problem, brief
+from service.schemas.dataset import SET_NAME
+from service.schemas.key import OWNER_NAME
+from service.schemas.model import ALIAS_NAME
 
 
 def invalid(found: Any) -> Problem:
@@ -19,6 +22,11 @@ def invalid(found: Any) -> Problem:
 
 
 NAMED = re.compile(r"dictionary or instance of \w+|dictionary")  # of our classes nobody knows
+IN_WORDS = {
+    ALIAS_NAME: "a letter, then at most 62 letters, digits and hyphens, in lower case",
+    SET_NAME: "a letter or digit, then at most 99 letters, digits, dots, underscores and hyphens",
+    OWNER_NAME: "a letter or digit, then at most 63 letters, digits and any of . _ @ -",
+}
 CODE_OF = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
 
 
@@ -32,6 +40,8 @@ def error_item(one: Any) -> dict[str, Any]:
         "detail": NAMED.sub("object", one["msg"].removeprefix("Value error, ")),
         "pointer": "/" + "/".join(brief(part, 60) for part in where),
     }
+    if words := IN_WORDS.get(one.get("ctx", {}).get("pattern")):
+        item |= {"detail": "This is no such name", "expected": words}
     if one["type"] != "missing" and isinstance(one.get("input"), str | int | float | bool):
         item["got"] = brief(one["input"])
     return item

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+OWNER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+
 
 class Scope(StrEnum):
     """What a key may do."""
@@ -27,7 +29,7 @@ class KeyRequest(BaseModel):
     scopes: list[Scope] = Field([Scope.PREDICT], min_length=1, description="What it may do.")
     owner: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$",
+        pattern=OWNER_NAME,
         description="Keys of one owner see the same jobs; the key alone if not given.",
     )
     requests_per_minute: int | None = Field(

@@ -5,11 +5,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card
+from models.catalogue import ALIAS
 from models.figures.told import ElementTable
 
 RESERVED = frozenset({"families"})  # what else there is under /v1/models
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-ALIAS_NAME = r"^[a-z][a-z0-9._-]{0,31}$"
+ALIAS_NAME = ALIAS.pattern
 
 
 class PropertyElements(BaseModel):
@@ -84,7 +85,7 @@ class AliasRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 2}]})
 
-    version: int = Field(ge=1, description="A version that exists.")
+    version: int = Field(ge=1, strict=True, description="A version that exists.")
 
 
 class AliasView(BaseModel):

@@ -76,12 +76,21 @@ def test_an_alias_is_set_used_and_dropped(door: Any) -> None:
         ("prod", {"version": 1, "more": 1}, 422),
         ("latest", {"version": 1}, 422),
         ("Pröd", {"version": 1}, 422),
+        ("prod", {"version": True}, 422),
     ],
 )
 def test_an_alias_that_makes_no_sense_is_refused(
     door: Any, alias: str, body: dict[str, Any], status: int
 ) -> None:
     code(door.client.put(f"/v1/models/tested/aliases/{alias}", json=body), status)
+
+
+def test_what_an_alias_may_be_is_said_in_words(door: Any) -> None:
+    answer = door.client.put("/v1/models/tested/aliases/Prod", json={"version": 1})
+    assert code(answer, 422) == "invalid_field"
+    [error] = answer.json()["errors"]
+    assert error["expected"].startswith("a letter, then")
+    assert "^" not in answer.text
 
 
 def test_a_version_that_was_made_here_is_deleted(open_door: Any) -> None:

@@ -186,6 +186,11 @@ def test_the_query_is_checked_on_every_route(door: Any) -> None:
         problem(door.client.get(f"{path}?x=1"), 422, "unknown_field")
 
 
+def test_a_query_parameter_comes_once(door: Any) -> None:
+    problem(door.client.get("/v1/jobs?limit=1&limit=2"), 422, "invalid_field")
+    assert door.client.get("/v1/jobs?limit=1&limit=1").status_code == 200
+
+
 def test_one_connection_too_many_is_told_at_once_to_come_again(
     door: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
