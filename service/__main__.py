@@ -1,6 +1,7 @@
 """`python -m service`: the service by itself."""
 
 import sys
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -13,8 +14,14 @@ from workers.logs import set_up
 REFUSED = 2
 
 
-def main() -> int:
+def main(words: Sequence[str] = ()) -> int:
     """Runs until a signal; refuses to start with a reason in one line."""
+    if words:
+        sys.stderr.write(
+            f"python -m service takes no arguments, but got {' '.join(words)!r}: set MATPROP_PORT, MATPROP_STATE "
+            "and the like, or use `matprop up`\n"
+        )
+        return REFUSED
     try:
         settings = ServiceSettings()
         set_up(settings.log_level, as_json=settings.log_json)
@@ -33,4 +40,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from service.client_errors import JobFailed
+from service.client_errors import JobFailed, NotFound
 from service.client_follow import ENDED, Follower
 from service.client_records import Event
 from service.schemas.evaluation import EvaluationView
@@ -72,7 +72,13 @@ class Training:
     def submit(self, path: str, body: Mapping[str, Any]) -> str:
         """The new job's id; sent once, whatever it takes."""
         headers = {"Prefer": "respond-async", "Idempotency-Key": str(uuid.uuid4())}
-        return str(self.transport.json("POST", path, json=body, headers=headers)["id"])
+        try:
+            return str(self.transport.json("POST", path, json=body, headers=headers)["id"])
+        except NotFound as error:
+            if error.code != "unknown_dataset":
+                raise
+            told = f"{body['dataset']!r} is neither a file here nor a data set there."
+            raise NotFound(error.status, error.body | {"detail": told}) from error
 
     def follow(self, job: str, progress: OnEvent | None) -> None:
         """To the job's end, telling each event. Raises JobFailed, JobCancelled."""

@@ -28,7 +28,14 @@ def chosen_form(*, as_json: bool, as_csv: bool, as_table: bool, out: Path | None
         raise typer.BadParameter(f"cannot write {out}: {fault}", param_hint="--out")
     if asked:
         return asked[0]
-    return FORM_OF_SUFFIX.get(out.suffix.lower(), "table") if out else "table"
+    if out is None:
+        return "table"
+    if out.suffix.lower() not in FORM_OF_SUFFIX:
+        raise typer.BadParameter(
+            f"{out}: written are {', '.join(FORM_OF_SUFFIX)}; or say the form, as --csv",
+            param_hint="--out",
+        )
+    return FORM_OF_SUFFIX[out.suffix.lower()]
 
 
 def unwritable(out: Path) -> str | None:

@@ -304,6 +304,16 @@ def test_a_file_that_cannot_be_written_is_told_before_any_work(
     assert f"cannot write {out}" in done.stderr
 
 
+def test_a_file_of_another_ending_is_refused_unless_its_form_is_said(
+    run: Run, tmp_path: Path
+) -> None:
+    done = run("predict", "a.cif", "-m", "fe", "--out", "out.txt")
+    assert done.exit_code == 2
+    assert ".json, .jsonl, .csv" in done.stderr
+    assert run("predict", "a.cif", "-m", "fe", "--out", "out.txt", "--table").exit_code == 0
+    assert (tmp_path / "out.txt").read_text().startswith("name")
+
+
 def test_a_failure_leaves_the_columns_narrow(run: Run) -> None:
     _, _, line = run("predict", "a.cif", "bad.cif", "-m", "fe").stdout.splitlines()
     assert line.split() == ["bad.cif", "failed", "unreadable_structure"]

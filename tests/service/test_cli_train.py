@@ -31,6 +31,11 @@ def run(*words: str) -> Any:
     return CliRunner().invoke(app, [*words])
 
 
+def test_a_file_that_is_not_there_is_called_so(desk: Any) -> None:
+    refused = run("train", "nofile.zip", "--target", "band_gap")
+    assert "'nofile.zip' is neither a file here nor a data set there." in str(refused.exception)
+
+
 def test_a_deleted_model_is_gone(desk: Any) -> None:
     for _ in range(3):
         run("train", SET, "--target", "band_gap")

@@ -53,6 +53,20 @@ def test_every_reference_leads_somewhere() -> None:
     assert names <= set(found["components"]["schemas"])
 
 
+def test_the_process_refuses_arguments() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "up", "--port", "0"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "'up --port 0'" in done.stderr
+    assert "matprop up" in done.stderr
+
+
 def test_the_process_is_small_and_knows_no_numbers(broker: Any, tmp_path: Path) -> None:
     program = (
         "import sys, atexit\n"
