@@ -4,7 +4,7 @@ import json
 import math
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 LONGEST_TEXT = 500
@@ -14,6 +14,7 @@ MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "--", "?", "#n
 TRUE, FALSE = frozenset({"true", "t", "yes"}), frozenset({"false", "f", "no"})
 
 ASE_JSON = "_JSON "  # how ASE marks what it writes as JSON into a comment
+_NUMERAL = re.compile(r"[-+]?[.,]?\d[\d.,]*(e[-+]?\d+)?(\s+\S.*)?", re.IGNORECASE)
 _COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?$")
 
 # A list of numbers goes from process to process as the bytes of its float64.
@@ -63,6 +64,15 @@ def as_number(text: str) -> float | None:
         return float(text.replace("D", "E") if "_" not in text else "no")
     except ValueError:
         return None
+
+
+def misread(texts: Iterable[str | None]) -> str | None:
+    """One of these texts, if most are numbers to people, as `1,5`, `1.234,5` and `1 eV` are."""
+    known = [text for text in texts if text is not None]
+    numerals = [text for text in known if as_number(text) is not None or _NUMERAL.fullmatch(text)]
+    if 2 * len(numerals) <= len(known):
+        return None
+    return next((text for text in numerals if as_number(text) is None), numerals[0])
 
 
 def _number(value: float) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.labels import STRUCTURES
+from models.datasets.labels import STRUCTURES, misread
 from models.datasets.manifest import Column, Manifest
 from models.structures.composition import SYMBOLS, formula
 from models.structures.structure import Structure
@@ -102,7 +102,7 @@ class Writer:
         sizes = first[1:] - first[:-1]
         self._list(sizes)
         columns = tuple(column.close(self.folder, sizes) for column in self._columns)
-        notes = (*about.notes, *self._repeated())
+        notes = (*about.notes, *self._repeated(), *self._misread())
         manifest = Manifest(
             id=about.id,
             name=about.name,
@@ -133,6 +133,16 @@ class Writer:
         again = len(self.names) - len(set(self.names))
         if again:
             yield f"{again:,} {'row has' if again == 1 else 'rows have'} the id of a row before."
+
+    def _misread(self) -> Iterator[str]:
+        """Columns of texts that are numbers to people."""
+        for column in self._columns:
+            text = misread(column.listed()) if column.plan.kind == "text" else None
+            if text is not None:
+                yield (
+                    f"The column {column.plan.name} holds texts, such as {text[:40]!r}: "
+                    "numbers have a decimal point, and neither unit nor quotes."
+                )
 
     def _growing(self, name: str, kind: str, shape: tuple[int, ...] = ()) -> "GrowingArray":
         return self._open.enter_context(GrowingArray(self.folder / name, kind, shape))

@@ -3,6 +3,7 @@
 import difflib
 from typing import Any
 
+from models.datasets.labels import misread
 from models.datasets.manifest import Column, Manifest
 from models.errors import BadSetting, UnfitDataset
 from models.families.kinds import KINDS
@@ -10,6 +11,7 @@ from models.training.parts import PARTS
 from models.training.plan import Columns, Plan, classes_of
 
 FEWEST = 10  # training rows
+LARGEST = 1e38  # label; networks reckon in float32, which ends at 3e38
 LABELS = {
     "crystal": ("number", "one number a row"),
     "image": ("number", "one number a row"),
@@ -61,10 +63,13 @@ def _check_targets(manifest: Manifest, columns: Columns, plan: Plan) -> None:
         )
     for at, target in enumerate(plan.targets):
         column = _column(manifest, target.column, f"targets.{at}.column")
+        two = plan.classifies and column.distinct == 2
+        if column.kind == "text" and not two:
+            _check_words(column, columns, f"targets.{at}.column")
         if plan.classifies:
             _check_classes(column, columns, plan)
         else:
-            _check_labels(column, plan.family, f"targets.{at}.column")
+            _check_labels(column, columns, plan.family, f"targets.{at}.column")
     outputs = plan.network.get("outputs")
     if not plan.classifies and outputs != len(plan.targets):
         raise UnfitDataset(
@@ -78,7 +83,19 @@ def _check_targets(manifest: Manifest, columns: Columns, plan: Plan) -> None:
         )
 
 
-def _check_labels(column: Column, family: str, place: str) -> None:
+def _check_words(column: Column, columns: Columns, place: str) -> None:
+    text = misread(columns[column.name])
+    if text is not None:
+        raise UnfitDataset(
+            f"The column {column.name} holds texts where numbers are meant.",
+            place=place,
+            expected="numbers with a decimal point, without unit and quotes",
+            got=f"texts such as {text[:40]!r}",
+            hint="Mend the file and send it again.",
+        )
+
+
+def _check_labels(column: Column, columns: Columns, family: str, place: str) -> None:
     kind, words = LABELS[family]
     if column.kind != kind or (kind == "site" and column.width != 1):
         hint = (
@@ -100,6 +117,21 @@ def _check_labels(column: Column, family: str, place: str) -> None:
             expected="different values",
             got=f"{column.min:g} everywhere",
         )
+    furthest = max(column.min or 0.0, column.max or 0.0, key=abs)
+    if abs(furthest) > LARGEST:
+        raise _too_large(column, columns, furthest, place)
+
+
+def _too_large(column: Column, columns: Columns, label: float, place: str) -> UnfitDataset:
+    named = column.kind == "number"
+    row = f" of {columns['name'][columns[column.name].index(label)]}" if named else ""
+    return UnfitDataset(
+        f"A label{row} in the column {column.name} is too large for a network.",
+        place=place,
+        expected=f"numbers from -{LARGEST:g} to {LARGEST:g}",
+        got=f"{label:g}",
+        hint="Mend the label, or leave it empty, and send the data set again.",
+    )
 
 
 def _check_classes(column: Column, columns: Columns, plan: Plan) -> None:

@@ -97,6 +97,21 @@ def test_the_same_structure_twice_is_said(tmp_path: Path, perovskite: Structure)
     assert "1 row has the id" in ids
 
 
+@pytest.mark.parametrize(
+    ("texts", "said"), [(["1,5", "2.5"], True), (["1 eV", "2 eV"], True), (["2H", "6H"], False)]
+)
+def test_numbers_that_are_texts_are_said(
+    tmp_path: Path, crystals: list[Structure], texts: list[str], *, said: bool
+) -> None:
+    with Writer(tmp_path / "set", [Plan("gap", "text")]) as writer:
+        for crystal, text in zip(crystals, texts, strict=False):
+            writer.add(crystal, {"gap": text})
+        notes = writer.close(ABOUT).notes
+    assert (
+        any(f"The column gap holds texts, such as {texts[0]!r}" in note for note in notes) is said
+    )
+
+
 def test_rows_of_the_same_structure_have_the_same_number(
     tmp_path: Path, crystals: list[Structure]
 ) -> None:

@@ -127,6 +127,53 @@ def test_rows_of_the_same_structure_are_in_the_same_part_however_the_set_grows(
     assert not [each for each in numbers if (before[each], after[each]) == ("train", "test")]
 
 
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["1.5", "2,5", "3.25"], "'2,5'"),
+        (["1.234,5", "2.5", "7,5"], "'1.234,5'"),
+        (["1 eV", "2 eV", "deep"], "'1 eV'"),
+        (["1.5", "2.5", "3.5"], "'1.5'"),
+    ],
+)
+@pytest.mark.parametrize("network", [CLASSES, {"outputs": 1}])
+def test_texts_that_are_meant_as_numbers_are_named(
+    ordered: Ordered, stored: Path, texts: list[str], said: str, network: dict[str, Any]
+) -> None:
+    manifest = Manifest.model_validate_json((stored / "manifest.json").read_bytes())
+    columns = json.loads((stored / "columns.json").read_bytes())
+    columns["family"] = [texts[row % 3] for row in range(40)]
+    changed = ordered(targets=target("family"), network=network)
+    order = json.loads((changed / "order.json").read_bytes())["order"]
+
+    with pytest.raises(UnfitDataset, match="where numbers are meant") as error:
+        check(manifest, columns, order)
+
+    assert said in str(error.value.got)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"max": 1e308}, "A label of crystal 7 in the column energy is too large"),
+        ({"min": -1e39}, "A label of crystal 7 in the column energy is too large"),
+    ],
+)
+def test_a_label_that_no_network_can_hold_is_named_with_its_row(
+    ordered: Ordered, stored: Path, values: dict[str, float], said: str
+) -> None:
+    told = json.loads((stored / "manifest.json").read_bytes())
+    told["columns"][0] |= values
+    columns = json.loads((stored / "columns.json").read_bytes())
+    [columns["energy"][7]] = values.values()
+    order = json.loads((ordered() / "order.json").read_bytes())["order"]
+
+    with pytest.raises(UnfitDataset, match=said) as error:
+        check(Manifest.model_validate(told), columns, order)
+
+    assert error.value.got == f"{columns['energy'][7]:g}"
+
+
 def test_a_set_too_small_for_its_parts_says_how_many_rows_it_takes(
     ordered: Ordered, stored: Path
 ) -> None:
