@@ -23,8 +23,11 @@ enum kind { END, VALUE, QUOTED, FIELD, TAG, LOOP, DATA, ODD };
 enum role {
     OTHER,
     CELL, /* and the five after it */
-    FORMULA = CELL + 6,
+    FORMULA = CELL + 6, /* and the texts after it */
     UNITS,
+    VOLUME,
+    GROUP,
+    GROUP_NUMBER,
     OPERATION,
     X,
     Y,
@@ -43,7 +46,7 @@ typedef struct {
 typedef struct {
     double cell[6];
     int cells; /* bit mask of those that came */
-    PyObject *operations, *formula, *units;
+    PyObject *operations, *texts[OPERATION - FORMULA];
     Py_ssize_t sites, room;
     double *coordinates;
     uint8_t *numbers;
@@ -62,6 +65,20 @@ static const struct {
     {"_cell_angle_gamma", CELL + 5},
     {"_chemical_formula_sum", FORMULA},
     {"_cell_formula_units_z", UNITS},
+    {"_cell_volume", VOLUME},
+    {"_symmetry_space_group_name_h-m", GROUP},
+    {"_symmetry_space_group_name_h_m", GROUP},
+    {"_space_group_name_h-m_alt", GROUP},
+    {"_space_group_name_h-m_full", GROUP},
+    {"_space_group_name_h-m_ref", GROUP},
+    {"_space_group_name_h-m", GROUP},
+    {"_symmetry_space_group_name_h-m_", GROUP},
+    {"_space_group_name_h-m_alt_", GROUP},
+    {"_aflow_space_group_name", GROUP},
+    {"_symmetry_int_tables_number", GROUP_NUMBER},
+    {"_space_group_it_number", GROUP_NUMBER},
+    {"_symmetry_int_tables_number_", GROUP_NUMBER},
+    {"_space_group_it_number_", GROUP_NUMBER},
     {"_symmetry_equiv_pos_as_xyz", OPERATION},
     {"_space_group_symop_operation_xyz", OPERATION},
     {"_symmetry_equiv_pos_as_xyz_", UNUSUAL},
@@ -191,8 +208,8 @@ static int role_of(const Scanner *s)
     for (Py_ssize_t i = 0; i < s->size; i++)
         plain[i] = s->text[i] == '.' ? '_' : lower(s->text[i]);
     plain[s->size] = 0;
-    if (s->size < 13 || (memcmp(plain, "_cell", 5) && memcmp(plain, "_atom", 5) && memcmp(plain, "_symm", 5)
-                         && memcmp(plain, "_spac", 5) && memcmp(plain, "_chem", 5)))
+    if (s->size < 12 || (memcmp(plain, "_cell", 5) && memcmp(plain, "_atom", 5) && memcmp(plain, "_symm", 5)
+                         && memcmp(plain, "_spac", 5) && memcmp(plain, "_chem", 5) && memcmp(plain, "_aflo", 5)))
         return OTHER;
     for (size_t i = 0; i < sizeof TAGS / sizeof *TAGS; i++)
         if (!strcmp(plain, TAGS[i].tag))
@@ -327,7 +344,7 @@ static int loop(Found *f, Scanner *s, const char *start)
         if (width == MOST_COLUMNS)
             return ODD;
         int role = role_of(s);
-        if (role == UNUSUAL || (role >= CELL && role <= UNITS) || (role != OTHER && seen & (1 << role)))
+        if (role == UNUSUAL || (role >= CELL && role < OPERATION) || (role != OTHER && seen & (1 << role)))
             return ODD;
         seen |= role != OTHER ? 1 << role : 0;
         roles[width++] = role;
@@ -368,11 +385,15 @@ static int pair(Found *f, Scanner *s, const char *start)
         f->cells |= 1 << which;
         return number(s, &f->cell[which]);
     }
-    PyObject **text = role == FORMULA ? &f->formula : role == UNITS ? &f->units : NULL;
-    if (text == NULL || *text != NULL || kind == FIELD)
+    if (role >= OPERATION || kind == FIELD)
         return 0;
-    *text = PyUnicode_FromStringAndSize(s->text, s->size);
-    return *text != NULL;
+    PyObject **text = &f->texts[role - FORMULA];
+    PyObject *value = PyUnicode_FromStringAndSize(s->text, s->size);
+    if (*text == NULL)
+        return (*text = value) != NULL;
+    int same = value != NULL && PyUnicode_Compare(*text, value) == 0;
+    Py_XDECREF(value);
+    return same;
 }
 
 static int file(Found *f, Scanner *s)
@@ -414,10 +435,13 @@ static PyObject *answer(Found *f)
     PyObject *operations = PyList_AsTuple(f->operations);
     if (operations == NULL)
         return NULL;
-    return Py_BuildValue("((dddddd)Ny#y#OOO)", f->cell[0], f->cell[1], f->cell[2], f->cell[3], f->cell[4],
+    PyObject *said[OPERATION - FORMULA];
+    for (int i = 0; i < OPERATION - FORMULA; i++)
+        said[i] = f->texts[i] ? f->texts[i] : Py_None;
+    return Py_BuildValue("((dddddd)Ny#y#OOOOOO)", f->cell[0], f->cell[1], f->cell[2], f->cell[3], f->cell[4],
                          f->cell[5], operations, (const char *)f->numbers, f->sites,
                          (const char *)f->coordinates, f->sites * 3 * (Py_ssize_t)sizeof(double),
-                         f->formula ? f->formula : Py_None, f->units ? f->units : Py_None,
+                         said[0], said[1], said[2], said[3], said[4],
                          f->thirds ? Py_True : Py_False);
 }
 
@@ -440,15 +464,15 @@ static PyObject *ordinary(PyObject *self, PyObject *args)
         result = Py_NewRef(Py_None);
     }
     Py_DECREF(f.operations);
-    Py_XDECREF(f.formula);
-    Py_XDECREF(f.units);
+    for (int i = 0; i < OPERATION - FORMULA; i++)
+        Py_XDECREF(f.texts[i]);
     free(f.coordinates);
     free(f.numbers);
     return result;
 }
 
 static PyMethodDef methods[] = {
-    {"ordinary", ordinary, METH_VARARGS, "Cell, operations, numbers, coordinates, formula, units, thirds; or None."},
+    {"ordinary", ordinary, METH_VARARGS, "Cell, operations, numbers, coordinates, formula, units, volume, group, its number, thirds; or None."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -8,8 +8,11 @@ def ordinary(
         bytes,
         str | None,
         str | None,
+        str | None,
+        str | None,
+        str | None,
         bool,
     ]
     | None
 ):
-    """Cell, operations, numbers, coordinates, formula, units, thirds; nothing for an unusual file."""
+    """Cell, operations, numbers, coordinates, formula, units, volume, group, its number, thirds; nothing for an unusual file."""

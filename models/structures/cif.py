@@ -7,15 +7,25 @@ from numpy.typing import NDArray
 
 from models.errors import UnreadableStructure
 from models.structures import bounds
+from models.structures.agreement import Said, check_fit, disagreements, group
 from models.structures.checks import check_cell, closest
 from models.structures.cif_text import ABSENT, Block, unquote
 from models.structures.cif_values import formula_warnings, idealised, lattice_of, number
 from models.structures.composition import NUMBERS
 from models.structures.draft import ReadOptions, check_coordinates, seal
 from models.structures.sites import Reading, Sites, sorted_sites
+from models.structures.spacegroup import said
 from models.structures.structure import Structure
-from models.structures.symmetry import Floats, Operations, operations, too_many
+from models.structures.symmetry import Floats, Operations, too_many
 
+_CELL = (
+    "_cell_length_a",
+    "_cell_length_b",
+    "_cell_length_c",
+    "_cell_angle_alpha",
+    "_cell_angle_beta",
+    "_cell_angle_gamma",
+)
 _OPERATIONS = (
     "_symmetry_equiv_pos_as_xyz",
     "_space_group_symop_operation_xyz",
@@ -27,6 +37,7 @@ _MODULATED = frozenset(
     {"_cell_modulation_dimension", "_cell_wave_vector_seq_id", "_cell_wave_vector_x"}
 )
 _CARTESIAN = ("_atom_site_cartn_x", "_atom_site_cartn_y", "_atom_site_cartn_z")
+_ONCE = (*_CELL, _AXES[0], _CARTESIAN[0], *_OPERATIONS)
 _POSITIONS = frozenset({_AXES[0], _CARTESIAN[0]})
 
 
@@ -57,7 +68,7 @@ def structure(
         made = expanded(reading, ops)
         if made is not None:
             numbers, fractional = made
-            warnings.extend(_formula_warnings(block, numbers))
+            warnings.extend(_warnings(block, matrix, ops, *made))
             return seal(name, matrix, numbers, fractional, warnings=warnings, options=options)
     return _carefully(block, reading, ops)
 
@@ -79,7 +90,7 @@ def _carefully(block: Block, reading: Reading, ops: Operations) -> Structure:
 
     numbers, fractional, whole = resolved(reading, ops)
     if whole:
-        reading.warnings.extend(_formula_warnings(block, numbers))
+        reading.warnings.extend(_warnings(block, reading.lattice, ops, numbers, fractional))
     return seal(
         reading.name,
         reading.lattice,
@@ -96,17 +107,7 @@ def _carefully(block: Block, reading: Reading, ops: Operations) -> Structure:
 def _lattice(block: Block) -> Floats:
     pairs = block.pairs
     try:
-        values = [
-            float(pairs[tag])
-            for tag in (
-                "_cell_length_a",
-                "_cell_length_b",
-                "_cell_length_c",
-                "_cell_angle_alpha",
-                "_cell_angle_beta",
-                "_cell_angle_gamma",
-            )
-        ]
+        values = [float(pairs[tag]) for tag in _CELL]
     except (KeyError, ValueError):
         values = _cell_values(block)
     return lattice_of(values)
@@ -220,7 +221,9 @@ def _symmetry(block: Block, reading: Reading) -> Operations:
         if column:
             texts = _texts(block, tag, column)
             if texts:
-                return operations(texts)
+                ops = group(texts)
+                check_fit(ops, reading.lattice)
+                return ops
     from models.structures.cif_symmetry import unlisted
 
     return unlisted(block, reading)
@@ -250,7 +253,18 @@ def regrouped(values: list[str]) -> list[str]:
     return found + ([" ".join(open_)] if open_ else [])
 
 
-def _formula_warnings(block: Block, numbers: NDArray[np.uint8]) -> list[str]:
+def _warnings(
+    block: Block, lattice: Floats, ops: Operations, numbers: NDArray[np.uint8], fractional: Floats
+) -> list[str]:
     text = block.pairs.get("_chemical_formula_sum")
     units = block.pairs.get("_cell_formula_units_z")
-    return formula_warnings(text, units, numbers) if text else []
+    told = Said(*said(block), block.value("_cell_volume"))
+    return [
+        *(
+            f"{tag} stands twice, the second time with other values; the first were used."
+            for tag in _ONCE
+            if tag in block.twice
+        ),
+        *(formula_warnings(text, units, numbers) if text else ()),
+        *disagreements(told, ops, lattice, numbers, fractional),
+    ]

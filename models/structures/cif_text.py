@@ -33,11 +33,19 @@ class Block:
     name: str
     pairs: dict[str, str] = field(default_factory=dict)
     loops: dict[str, Loop] = field(default_factory=dict)  # by each of their tags
+    twice: set[str] = field(default_factory=set)  # tags that stand again with other values
 
     def add(self, loop: Loop) -> None:
         """A loop is found by any of its tags; of two with one tag the first counts."""
         for tag in loop.tags:
-            self.loops.setdefault(tag, loop)
+            first = self.loops.setdefault(tag, loop)
+            if first is not loop and first.values != loop.values:
+                self.twice.add(tag)
+
+    def put(self, tag: str, raw: str) -> None:
+        """A tag with its value; of two the first counts."""
+        if self.pairs.setdefault(tag, raw) != raw:
+            self.twice.add(tag)
 
     def value(self, *tags: str) -> str | None:
         """The first of these tags that has a value, also as a loop of one row."""
@@ -102,11 +110,10 @@ def _check_count(count: int) -> None:
 
 def _block(source: gemmi.cif.Block) -> Block:
     block = Block(source.name.strip())
-    pairs = block.pairs
     for item in source:
         pair: Any = item.pair
         if pair is not None:
-            pairs.setdefault(_plain_tag(pair[0]), pair[1])
+            block.put(_plain_tag(pair[0]), pair[1])
         elif (loop := item.loop) is not None:
             block.add(Loop([_plain_tag(tag) for tag in loop.tags], loop.values))
     return block

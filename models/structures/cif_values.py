@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from math import gcd
 
@@ -16,6 +16,7 @@ from models.structures.composition import NUMBERS, RANK, SYMBOLS
 from models.structures.symmetry import Floats
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d{1,3})?)(?:\(\d*\)?)?$")
+VOLUME_OFF = 0.02  # rounding, or another temperature
 _FRACTION = re.compile(r"([+-]?\d{1,3})/(\d{1,3})$")
 
 
@@ -112,16 +113,29 @@ def formula_warnings(text: str, units: str | None, numbers: NDArray[np.uint8]) -
     if counts.keys() == stated.keys():
         off = max(abs(counts[z] / total - stated[z] / stated_total) for z in counts)
         if off <= 0.01:
-            return _units_warnings(units, total, stated_total)
+            return _units_warnings(units, total, stated.values())
     return [_formula_warning(counts, stated, unquote(text))]
 
 
-def _units_warnings(units: str | None, sites: int, stated: float) -> list[str]:
+def volume_warnings(text: str | None, lattice: Floats) -> list[str]:
+    """What the file's own volume says that its cell does not."""
+    match = _NUMBER.match(text) if text else None
+    stated = float(match[1].lower().replace("d", "e")) if match else 0.0
+    volume = float(lattice[0, 0] * lattice[1, 1] * lattice[2, 2])  # as `lattice_of` turns the cell
+    if stated <= 0 or abs(stated / volume - 1) <= VOLUME_OFF:
+        return []
+    return [f"The cell has {volume:.1f} Å³, but the file says {stated:g}: are its edges right?"]
+
+
+def _units_warnings(units: str | None, sites: int, amounts: Collection[float]) -> list[str]:
     """Whether formula units and formula make the number of sites; a lost operation shows here."""
     count = unquote(units).strip() if units else ""
+    stated = sum(amounts)
     told = int(count) * stated if count.isdigit() and len(count) < 6 else 0
+    if not told or abs(told - sites) <= 0.02 * sites:
+        return []
     # Some programs write the formula of the whole cell, and Z all the same.
-    if not told or min(abs(told - sites), abs(stated - sites)) <= 0.02 * sites:
+    if abs(stated - sites) <= 0.02 * sites and all(n % int(count) == 0 for n in amounts):
         return []
     said = f"The cell has {sites} sites, but Z = {count} formula units make {told:g}"
     return [f"{said}: are symmetry operations or sites missing?"]

@@ -10,7 +10,16 @@ import numpy as np
 
 from models.errors import UnreadableStructure
 from models.structures.cif_text import Block
-from models.structures.symmetry import IDENTITY, Floats, Operations, operation
+from models.structures.symmetry import (
+    IDENTITY,
+    LOOSE,
+    TIGHT,
+    Floats,
+    Operations,
+    misfit,
+    no_fit,
+    operation,
+)
 
 _HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall")
 _SYMBOL = (
@@ -45,13 +54,10 @@ def candidates(block: Block, lattice: Floats) -> list[tuple[str, Operations]]:
     hall = block.value(*_HALL)
     if hall and (found := _from_hall(" ".join(hall.split()))):
         return [(f"the Hall symbol {hall}", found)]
-    symbol, number = block.value(*_SYMBOL), block.value(*_NUMBER)
-    if symbol:
-        groups = list(_settings(symbol))
-    elif number:
-        groups = list(_numbered(number))
-    else:
+    symbol, number = said(block)
+    if not symbol and not number:
         return []
+    groups = settings(symbol, number)
     if not groups:
         raise UnreadableStructure(
             f"The space group {symbol or number!r} is unknown and no symmetry operations are listed.",
@@ -60,17 +66,35 @@ def candidates(block: Block, lattice: Floats) -> list[tuple[str, Operations]]:
             got=symbol or number,
             hint="Export the file with its symmetry operations, or in P 1.",
         )
-    fitting = [group for group in groups if _fits(group, lattice)]
-    return [(group.xhm(), _operations(group.xhm())) for group in fitting or groups]
+    fitting = [group for group in groups if _fits(group, lattice, TIGHT)] or [
+        group for group in groups if _fits(group, lattice, LOOSE)
+    ]
+    if not fitting:
+        raise no_fit(f"The space group {groups[0].hm} does", lattice)
+    return [(group.xhm(), _operations(group.xhm())) for group in fitting]
+
+
+def said(block: Block) -> tuple[str | None, str | None]:
+    """The space group's symbol and its number, as far as the file tells them."""
+    return block.value(*_SYMBOL), block.value(*_NUMBER)
+
+
+@lru_cache(maxsize=1024)
+def settings(symbol: str | None, number: str | None) -> tuple[gemmi.SpaceGroup, ...]:
+    """All settings that the symbol can mean, or without one the number; nothing when it is unknown."""
+    return tuple(_settings(symbol) if symbol else _numbered(number or ""))
 
 
 def _settings(symbol: str) -> Iterator[gemmi.SpaceGroup]:
     plain = " ".join(symbol.replace("_", " ").split())
+    found = gemmi.find_spacegroup_by_name(symbol.strip()) or gemmi.find_spacegroup_by_name(plain)
     # Databases append the setting: S or 1, Z or 2, H or HR, R or RS.
     setting = re.search(r"[: ](1|2|[hrsz]{1,2})\s*$|(?<=[a-z0-9])([HRSZ])$", plain)
+    if setting and found and setting[0][:1] == " " and setting[1] in ("1", "2"):
+        setting = None  # the last axis of the symbol
     ext = (setting[1] or setting[2]).lower() if setting else ""
-    stem = plain[: setting.start()] if setting else plain
-    found = gemmi.find_spacegroup_by_name(stem.strip()) or gemmi.find_spacegroup_by_name(plain)
+    stem = plain[: setting.start()].strip() if setting else plain
+    found = found or gemmi.find_spacegroup_by_name(stem)
     if found is None:
         found = gemmi.find_spacegroup_by_name(stem.lower().capitalize())
     if found is None:
@@ -93,13 +117,14 @@ def _numbered(number: str) -> Iterator[gemmi.SpaceGroup]:
     )
 
 
-def _fits(group: gemmi.SpaceGroup, lattice: Floats) -> bool:
-    """Whether every operation of the group maps this cell onto itself."""
-    metric = lattice @ lattice.T
-    scale = float(np.abs(metric).max())
-    rotations = _operations(group.xhm()).rotations
-    mapped = np.einsum("nai,ab,nbj->nij", rotations, metric, rotations)
-    return bool(np.abs(mapped - metric).max() < 0.02 * scale)
+def _fits(group: gemmi.SpaceGroup, lattice: Floats, most: float) -> bool:
+    return misfit(plain_operations(group.xhm()), lattice) <= most
+
+
+@lru_cache(maxsize=256)
+def plain_operations(xhm: str) -> Operations:
+    """The operations of a setting, in any order."""
+    return _of(gemmi.find_spacegroup_by_name(xhm).operations())
 
 
 @lru_cache(maxsize=256)

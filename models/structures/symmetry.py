@@ -13,6 +13,9 @@ Floats = NDArray[np.float64]
 
 _TERM = re.compile(r"([+-]?)(?:(\d+\.?\d*|\.\d+)(?:/(\d+\.?\d*))?)?\*?([xyz])?")
 _ALPHABET = re.compile(r"[xyz0-9+\-*/.,]+")
+# How far a cell may be from its group's, in parts of its edges: to choose a setting, and at all.
+TIGHT, LOOSE = 0.01, 0.05
+_EXACT = 1e-14  # squared, of the metric: as most cells are, and checked at once
 _NEAR, _FAR = 2e-5, 5e-4  # between these, whether two images are one depends on the metric
 
 
@@ -28,6 +31,7 @@ class Operations:
         self._kept: dict[bytes, NDArray[np.bool_]] = {}
         self._table: NDArray[np.int64] | None = None
         self._tried = False
+        self._average: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -83,6 +87,40 @@ class Operations:
             self._tried = True
             self._table = _products(self.rotations, self.translations)
         return self._table
+
+    def average(self) -> Floats:
+        """(9, 9): what makes of a metric the mean of its images."""
+        if self._average is None:
+            both = np.einsum("nai,nbj->ijab", self.rotations, self.rotations)
+            self._average = both.reshape(9, 9) / len(self)
+        return self._average
+
+
+def misfit(ops: Operations, lattice: Floats) -> float:
+    """How far the cell is from one that the operations map onto itself, in parts of its edges."""
+    metric = lattice.dot(lattice.T)
+    flat = metric.ravel()
+    apart = ops.average().dot(flat) - flat
+    if apart.dot(apart) <= _EXACT * flat.dot(flat):
+        return 0.0
+    edges = np.sqrt(metric.diagonal())
+    return float((np.abs(apart).reshape(3, 3) / (edges[:, None] * edges)).max())
+
+
+def no_fit(what: str, lattice: Floats) -> UnreadableStructure:
+    """The error for a cell that has not the symmetry that the file gives it."""
+    edges = np.sqrt((lattice**2).sum(axis=1))
+    cosines = (lattice @ lattice.T / np.outer(edges, edges))[[1, 0, 0], [2, 2, 1]]
+    angles = np.degrees(np.arccos(cosines.clip(-1, 1)))
+    return UnreadableStructure(
+        f"{what} not fit the cell.",
+        place="cell",
+        expected="edges and angles that the symmetry maps onto themselves",
+        got="a, b, c = {:.5g}, {:.5g}, {:.5g} Å; α, β, γ = {:.5g}, {:.5g}, {:.5g}°".format(
+            *edges, *angles
+        ),
+        hint="Correct the cell, or export the file in P 1 with all sites.",
+    )
 
 
 def too_many(count: int) -> TooLarge:
