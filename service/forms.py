@@ -1,5 +1,7 @@
 """Form fields as the schemas want them: repeated, comma-separated, or once."""
 
+import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
@@ -47,7 +49,17 @@ def parsed(schema: type[Schema], raw: bytes) -> Schema:
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
             place=f"line {error.lineno}, column {error.colno}",
         ) from error
+    json.loads(raw or b"null", object_pairs_hook=once)
     return checked(schema, body)
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; raises `Problem` for a field that came twice, of which orjson takes the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise Problem("invalid_field", f"{brief(name, 60)!r} came twice.", pointer=brief(name, 60))
+    return found
 
 
 def checked(schema: type[Schema], body: Any) -> Schema:

@@ -186,6 +186,20 @@ def test_the_query_is_checked_on_every_route(door: Any) -> None:
         problem(door.client.get(f"{path}?x=1"), 422, "unknown_field")
 
 
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"models": ["a"], "structures": [{"text": "x"}], "models": ["tested"]}', "models"),
+        ('{"models": ["tested"], "structures": [{"text": "x", "name": "a", "name": "b"}]}', "name"),
+    ],
+)
+def test_a_field_of_a_json_body_comes_once(door: Any, body: str, name: str) -> None:
+    head = {"Content-Type": "application/json"}
+    answer = door.client.post("/v1/predictions", content=body, headers=head)
+    problem(answer, 422, "invalid_field")
+    assert answer.json()["detail"] == f"{name!r} came twice."
+
+
 def test_a_query_parameter_comes_once(door: Any) -> None:
     problem(door.client.get("/v1/jobs?limit=1&limit=2"), 422, "invalid_field")
     assert door.client.get("/v1/jobs?limit=1&limit=1").status_code == 200
