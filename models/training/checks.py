@@ -87,10 +87,10 @@ def _check_words(column: Column, columns: Columns, place: str) -> None:
     text = misread(columns[column.name])
     if text is not None:
         raise UnfitDataset(
-            f"The column {column.name} holds texts where numbers are meant.",
+            f"The column {column.name} holds texts, such as {text[:40]!r}, where numbers are meant.",
             place=place,
             expected="numbers with a decimal point, without unit and quotes",
-            got=f"texts such as {text[:40]!r}",
+            got=repr(text[:40]),
             hint="Mend the file and send it again.",
         )
 
@@ -126,7 +126,7 @@ def _too_large(column: Column, columns: Columns, label: float, place: str) -> Un
     named = column.kind == "number"
     row = f" of {columns['name'][columns[column.name].index(label)]}" if named else ""
     return UnfitDataset(
-        f"A label{row} in the column {column.name} is too large for a network.",
+        f"The label {label:g}{row} in the column {column.name} is too large for a network.",
         place=place,
         expected=f"numbers from -{LARGEST:g} to {LARGEST:g}",
         got=f"{label:g}",
