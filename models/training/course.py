@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from models.card import Card, TrainingRecord
+from models.card import Card, TrainingRecord, learned_before
 from models.checkpoint import LARGEST_WEIGHTS, load_networks, save_model, weights
 from models.datasets.stored import Stored
 from models.errors import BadSetting, Diverged
@@ -233,7 +233,10 @@ def _outcome(
     notes += source.notes
     start = _card(work.start_from) if work.start_from else None
     same = _same(start, plan, source) if start else None
-    notes += _said_of(start, plan, source) if start and not same else []
+    if same:
+        notes += [_seen(each.model) for each in learned_before(same)]
+    elif start:
+        notes += _said_of(start, plan, source)
     together = _figures(kept, tuple(ended[0].metrics)) if len(kept) > 1 else None
     return Outcome(
         plan, source, work.name, simple, ended, last.normaliser,
@@ -256,13 +259,15 @@ def _same(start: Card, plan: Plan, source: Source) -> TrainingRecord | None:
 def _said_of(start: Card, plan: Plan, source: Source) -> list[str]:
     """What has to be known of a model that has learned from other rows, or the same divided otherwise."""
     before, manifest = start.training, source.stored.manifest
-    too_small = "errors and intervals may be too small."
     if before and before.dataset_sha256 == manifest["sha256"]:
         known = f"{start.id} has learned from this very data set, divided otherwise: it may know rows that judge here"
-        return [f"{known}, and {too_small}"]
+        return [f"{known}, and errors and intervals may be too small."]
     judged = f"Nothing was learned from {manifest['name']}: it judged {start.id}, whose weights these are."
-    seen = f"Where {start.id} has learned from rows that judge here, {too_small}"
-    return [seen] if plan.training["epochs"] else [judged, seen]
+    return [_seen(start.id)] if plan.training["epochs"] else [judged, _seen(start.id)]
+
+
+def _seen(model: str) -> str:
+    return f"Where {model} has learned from rows that judge here, errors and intervals may be too small."
 
 
 def _trusted(

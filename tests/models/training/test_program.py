@@ -370,18 +370,22 @@ def test_a_card_keeps_what_was_learned_before_it(ordered: Ordered, epochs: int) 
     assert "has learned from rows that judge here" in notes(third)
 
 
-def test_a_model_that_goes_on_with_the_same_rows_has_not_seen_those_that_judge(
-    ordered: Ordered,
+@pytest.mark.parametrize("older", [None, "old@1"])
+def test_a_model_that_goes_on_with_the_same_rows_knows_no_more_than_before(
+    ordered: Ordered, older: str | None
 ) -> None:
     first = ordered("first", settings={"epochs": 1})
     run(first)
+    told_of(first / "model", start_from=older)
     second = ordered("second", settings={"epochs": 1}, start_from=str(first / "model"))
     run(second)
 
     record = load_networks(second / "model")[0].training
 
     assert record is not None
-    assert (record.start_from, record.before) == ("little-energy@1", ())
+    assert record.start_from == "little-energy@1"
+    assert record.before == ((Learned(model="old@1"),) if older else ())
+    assert ("Where old@1 has learned from rows that judge here" in notes(second)) is bool(older)
 
 
 @pytest.mark.parametrize(
