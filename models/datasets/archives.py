@@ -21,7 +21,7 @@ from models.datasets.tables import (
     too_wide,
 )
 from models.errors import BadDataset, InputError, UnknownFormat, UnreadableStructure
-from models.structures.archive import Member, Most, contents
+from models.structures.archive import Member, Most, contents, plain_name
 from models.structures.formats import ARCHIVES, Format, recognise
 from models.structures.text import decode
 
@@ -213,6 +213,7 @@ def _table(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Table | 
 
 def _calls(path: PurePosixPath) -> list[str]:
     """What the table may call a file: its path, its name, its name without suffix, its folder."""
+    path = PurePosixPath(plain_name(str(path)))
     names = [str(path), path.name, path.stem]
     if path.stem.upper() in ("POSCAR", "CONTCAR"):
         names.append(path.parent.name)
@@ -255,7 +256,7 @@ def read_table(data: bytes, name: str, wishes: Wishes, files: Set[str] = frozens
         columns = heads or _unnamed(widest)
         named = zip(columns, row, strict=False)
         values = {head: value_of(word) for place, (head, word) in enumerate(named) if place != at}
-        id_ = row[at] if at < len(row) else ""
+        id_ = plain_name(row[at]) if at < len(row) else ""
         error = too_wide(row, len(columns)) if any(row[len(columns) :]) else None
         listed = Listed(number, id_, wishes.kept(values), error)
         if id_ in table.rows:

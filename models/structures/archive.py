@@ -19,6 +19,7 @@ from models.errors import BadArchive, EmptyInput, InputError, TooLarge, UnknownF
 from models.structures import bounds
 from models.structures.formats import ARCHIVES, Format, recognise
 
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, zstd
 UTF8_NAME = 0x800  # a flag of zip members
 
 
@@ -78,11 +79,43 @@ def contents(
     size = stream.seek(0, io.SEEK_END)
     with _sound(name):
         if kind is Format.ZIP:
-            yield from _zip(stream, size, name, most, wanted)
+            yield from _opened(_zip(stream, size, name, most, wanted), name, most)
         elif kind is Format.TAR or _holds_tar(stream):
-            yield from _tar(stream, size, name, most, wanted)
+            yield from _opened(_tar(stream, size, name, most, wanted), name, most)
         else:
             yield _single(stream, size, name, most)
+
+
+def plain_name(name: str) -> str:
+    """The name of a file that gzip or zstd packed alone, without what they append."""
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in (".gz", ".zst", ".zstd") else name
+
+
+def _opened(found: Iterator[Member], name: str, most: Most) -> Iterator[Member]:
+    """The members, those unpacked that are packed alone; these count as much as they become."""
+    left = most.bytes
+    for member in found:
+        if not member.data.startswith(_PACKED):
+            yield member
+            continue
+        ready = _unpacked_member(member, most)
+        left -= len(ready.data)
+        if left < 0:
+            raise _too_big(name, most)
+        yield ready
+
+
+def _unpacked_member(member: Member, most: Most) -> Member:
+    stream = io.BytesIO(member.data)
+    try:
+        return (
+            member if _holds_tar(stream) else _single(stream, len(member.data), member.name, most)
+        )
+    except _DAMAGE as fault:
+        return Member(
+            member.name, error=_bad(member.name, f"The member is damaged: {_short(fault)}.")
+        )
 
 
 @contextmanager
@@ -288,9 +321,9 @@ def _unpacked(stream: IO[bytes]) -> IO[bytes]:
     stream.seek(0)
     magic = stream.read(4)
     stream.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
+    if magic.startswith(_PACKED[0]):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
-    if magic == b"\x28\xb5\x2f\xfd":
+    if magic == _PACKED[1]:
         unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         return cast("IO[bytes]", unpacker.stream_reader(stream, closefd=False))
     return stream
@@ -304,13 +337,11 @@ def _holds_tar(stream: IO[bytes]) -> bool:
 
 
 def _single(stream: IO[bytes], size: int, name: str, most: Most) -> Member:
-    path = PurePosixPath(name)
-    own = str(path.with_suffix("")) if path.suffix.lower() in (".gz", ".zst", ".zstd") else name
     text = _limited(_unpacked(stream), most.member_bytes)
     if len(text) > most.member_bytes:
         _check_ratio(len(text), size, name)
         return Member(name, error=_big_member(name, most.member_bytes))
-    return Member(own, text)
+    return Member(plain_name(name), text)
 
 
 # -- bounds ----------------------------------------------------------------------------------------

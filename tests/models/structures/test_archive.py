@@ -1,5 +1,6 @@
 import gzip
 import io
+import random
 import stat
 import struct
 import tarfile
@@ -8,6 +9,11 @@ import zlib
 
 import pytest
 import zstandard
+
+from models.errors import TooLarge
+from models.structures import bounds
+from models.structures.archive import Most, contents
+from models.structures.formats import Format
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -205,3 +211,36 @@ def test_names_without_the_flag_for_utf8_are_read_and_are_no_overlap(read, text,
     plain = b"x" * len(raw)
     packed = zipped({plain.decode(): text, "z.cif": text}).replace(plain, raw)
     assert [each.name for each in read(packed, "s.zip")] == [f"s.zip/{shown}", "s.zip/z.cif"]
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred, lambda members: gzip.compress(tarred(members))])
+def test_members_that_are_packed_alone_are_read(read, text, pack):
+    found = read(
+        pack({"sub/a.cif.gz": gzip.compress(text), "b.cif.zst": zstandard.compress(text)}), "s"
+    )
+    assert [item.name for item in found] == ["s/sub/a.cif", "s/b.cif"]
+    assert all(len(item.numbers) == 2 for item in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("a.tar.gz", gzip.compress(tarred({"a.cif": b"data_x\n"})), "bad_archive"),
+        ("a.cif.gz", gzip.compress(b"data_x\n" * 9)[:-9], "bad_archive"),
+        ("a.cif.gz", gzip.compress(random.Random(0).randbytes(bounds.FILE_BYTES + 1)), "too_large"),
+    ],
+)
+def test_a_packed_member_that_cannot_be_read_is_an_error_of_its_own(read, text, name, data, code):
+    bad, good = read(zipped({name: data, "b.cif": text}), "s.zip")
+    assert (bad.code, len(good.numbers)) == (code, 2)
+
+
+def test_a_bomb_inside_an_archive_is_refused(fault):
+    bomb = gzip.compress(bytes(bounds.FILE_BYTES + 1))
+    assert fault(zipped({"a.cif.gz": bomb}, zipfile.ZIP_STORED), "s.zip").code == "bad_archive"
+
+
+def test_packed_members_count_as_what_they_become(text):
+    packed = zipped({f"{at}.cif.gz": gzip.compress(text) for at in range(9)})
+    with pytest.raises(TooLarge):
+        list(contents(io.BytesIO(packed), "s.zip", Format.ZIP, Most(bytes=5 * len(text))))
