@@ -38,6 +38,13 @@ _MODULATED = frozenset(
 )
 _CARTESIAN = ("_atom_site_cartn_x", "_atom_site_cartn_y", "_atom_site_cartn_z")
 _ONCE = (*_CELL, _AXES[0], _CARTESIAN[0], *_OPERATIONS)
+_MAGNETIC = frozenset(
+    {
+        "_atom_site_moment_label",
+        "_atom_site_moment_crystalaxis_x",
+        "_space_group_symop_magn_operation_xyz",
+    }
+)
 _POSITIONS = frozenset({_AXES[0], _CARTESIAN[0]})
 
 
@@ -61,6 +68,8 @@ def structure(
         )
     matrix = _lattice(block)
     warnings = list(notes)
+    if block.holds(_MAGNETIC):
+        warnings.append("Magnetic moments were left out.")
     listed = _sites(block, matrix, warnings)
     reading = Reading(name, matrix, listed, options, warnings)
     ops = _symmetry(block, reading)

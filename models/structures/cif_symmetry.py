@@ -24,7 +24,7 @@ def unlisted(block: Block, reading: Reading) -> Operations:
     """
     magnetic = block.column(_MAGNETIC[0])
     if magnetic:
-        return _magnetic(block, reading, magnetic)
+        return _magnetic(block, magnetic)
     if block.value(*_MAGNETIC_NAME):
         raise UnreadableStructure(
             "The magnetic space group is named, but its operations are not listed.",
@@ -49,10 +49,9 @@ def unlisted(block: Block, reading: Reading) -> Operations:
     return ops
 
 
-def _magnetic(block: Block, reading: Reading, column: list[str]) -> Operations:
+def _magnetic(block: Block, column: list[str]) -> Operations:
     plain = [_spatial(raw) for raw in column if raw not in ABSENT]
     centring = [_spatial(raw) for raw in block.column(_CENTRING) or () if raw not in ABSENT]
-    reading.warnings.append("Magnetic moments were left out.")
     if max(1, len(plain)) * max(1, len(centring)) > bounds.OPERATIONS:
         raise TooLarge(
             "The file lists too many magnetic operations.",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container
 
 from models.errors import UnknownElement
-from models.structures.composition import NUMBERS, VACANCY
+from models.structures.composition import NUMBERS, SYMBOLS, VACANCY
 
 _LETTERS = re.compile(r"[^A-Za-z]*?([A-Za-z]+)")
 # An element, then a charge or a number, then perhaps a suffix; nothing like `Si/Al`.
@@ -72,12 +72,21 @@ def of_label(text: str, expected: Container[int] = ()) -> tuple[int, str | None]
             f"the label {plain} was read as {word[0].upper()}, which the formula holds",
         )
     if exact or long:
-        return exact or long or 0, None
+        return exact or long or 0, _doubt(plain, word, exact or long or 0, short, expected)
     if group := _GROUPS.get(plain.upper()) or _GROUPS.get(word.upper()):
         return _of_group(plain, *group)
     if short is None:
         raise unknown(plain)
     return short, f"the label {plain} was read as {word[0].upper()}"
+
+
+def _doubt(
+    plain: str, word: str, read: int, short: int | None, expected: Container[int]
+) -> str | None:
+    """What to say of capitals such as `HO1` or `CA2`, unless the file says that it holds the element."""
+    if not short or word[1:2].islower() or len(word) == 1 or read in expected:
+        return None
+    return f"the label {plain} was read as {SYMBOLS[read]}, though it may mean {SYMBOLS[short]}"
 
 
 def unknown(text: str) -> UnknownElement:

@@ -249,3 +249,28 @@ def test_a_file_of_sites_without_coordinates_is_refused_clearly(fault, cif):
 def test_a_cell_that_is_not_z_formula_units_is_told(one, cif, formula_sum, units, told):
     head = f"data_x\n_chemical_formula_sum '{formula_sum}'\n_cell_formula_units_Z {units}\n"
     assert any("Z = " in warning for warning in one(cif(head=head)).warnings) == told
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n",
+        "loop_\n_space_group_symop_magn_operation.xyz\n'x,y,z,+1'\n",
+    ],
+)
+def test_magnetic_moments_are_left_out_and_it_is_told_once(one, cif, listed):
+    moments = "loop_\n_atom_site_moment_label\n_atom_site_moment_crystalaxis_x\nCs1 5.0\n"
+    assert one(cif(symmetry=listed) + moments).warnings == ("Magnetic moments were left out.",)
+
+
+@pytest.mark.parametrize(
+    ("label", "formula", "told"),
+    [("HO1", "", "Ho, though it may mean H"), ("CA2", "", "Ca, though it may mean C"), ("CA2", "'Ca O'", ""),
+     ("Ho1", "", ""), ("AL1", "", ""), ("O1", "", "")],
+)  # fmt: skip
+def test_a_label_that_may_name_two_elements_is_told(one, cif, label, formula, told):
+    head = f"data_x\n_chemical_formula_sum {formula}\n" if formula else "data_x\n"
+    columns = ("label", "fract_x", "fract_y", "fract_z")
+    warnings = one(cif(f"{label} 0 0 0", columns=columns, head=head)).warnings
+    assert any("may mean" in text for text in warnings) == bool(told)
+    assert told in " ".join(warnings)
