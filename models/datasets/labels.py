@@ -5,6 +5,7 @@ import math
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 LONGEST_TEXT = 500
@@ -31,7 +32,7 @@ def cell(value: Any) -> Cell:
         return None
     if isinstance(value, str):
         return _text(value)
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return _number(value)
     if isinstance(value, Sequence) and len(value) <= LONGEST_LIST:
         return array("d", _flat(value)).tobytes() if len(value) else None
@@ -75,7 +76,7 @@ def misread(texts: Iterable[str | None]) -> str | None:
     return next((text for text in numerals if as_number(text) is None), numerals[0])
 
 
-def _number(value: float) -> float | None:
+def _number(value: float | Decimal) -> float | None:
     try:
         number = float(value)
     except OverflowError:
@@ -97,7 +98,7 @@ def _flat(values: Sequence[Any]) -> Iterator[float]:
     for value in values:
         if value is None:
             yield math.nan
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float | Decimal):
             number = _number(value)
             yield math.nan if number is None else number
         elif isinstance(value, list | tuple):

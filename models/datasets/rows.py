@@ -65,7 +65,10 @@ def _kind(file: IO[bytes], name: str, forced: str | None) -> str:
     if forced:
         if forced not in FORMATS:
             raise UnknownFormat(
-                f"There is no format {forced[:40]!r} of data sets.", expected=", ".join(FORMATS)
+                f"There is no format {forced[:40]!r} of data sets.",
+                expected=", ".join(FORMATS),
+                got=forced[:40],
+                hint="Send one of these, or none: the file itself tells. A single structure goes into a zip.",
             )
         return forced
     if Path(name.lower()).suffix in (".csv", ".tsv"):

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -141,3 +142,35 @@ def test_a_line_of_the_table_with_a_comma_for_the_point_is_a_bad_row(desk: Desk)
     (bad,) = desk.report(held)
     assert (bad["row"], bad["name"]) == (3, "x1")
     assert "more values than the table has columns" in str(bad["error"])
+
+
+@pytest.mark.parametrize("suffix", ["", ".cif", ".cif.gz"])
+def test_files_in_a_zip_may_be_packed_alone(desk: Desk, suffix: str) -> None:
+    files = {f"sub/{name}.gz": gzip.compress(text.encode()) for name, text in FILES.items()}
+    table = "".join(f"{name}{suffix},{value}\n" for name, value in LABELS.items())
+    held = desk.held("d.zip", zipped(files | {"id_prop.csv": table}))
+    assert dict(zip(held.names, held.scalars("value"), strict=True)) == LABELS
+
+
+def test_decimals_of_parquet_are_numbers(desk: Desk) -> None:
+    out = pa.BufferOutputStream()
+    names = list(LABELS)
+    table = pa.table(
+        {
+            "id": names,
+            "cif": list(FILES.values()),
+            "gap": pa.array([Decimal("1.25"), None, Decimal("-2.50")], pa.decimal128(9, 2)),
+            "three": pa.array([[Decimal("0.5")] * 3] * 3, pa.list_(pa.decimal128(9, 2))),
+        }
+    )
+    pq.write_table(table, out)
+    held = desk.held("d.parquet", out.getvalue().to_pybytes())
+    assert held.scalars("gap") == [1.25, None, -2.5]
+    assert held.columns["three"].kind == "list"
+
+
+def test_a_format_that_is_none_of_data_sets_names_those_that_are(desk: Desk) -> None:
+    error = desk.run("d.cif", cif(4).encode(), format="cif").error
+    assert error
+    assert "parquet" in error["expected"]
+    assert "Send one of these" in error["hint"]
