@@ -138,7 +138,7 @@ class Verdict:
 
     def _warnings(self) -> list[str]:
         record, ours = self.card.training, self.source.stored.manifest["sha256"]
-        if record is None or record.dataset_sha256 != ours:
+        if record is None or record.judged or record.dataset_sha256 != ours:
             return []
         return [
             f"{self.card.id} was trained on this very data set: the error on rows it has not seen is larger."

@@ -439,6 +439,8 @@ def test_a_model_is_judged_by_a_data_set(ordered: Ordered, stored: Path) -> None
     assert len(result["worst"]) == 10
     assert len(result["parity"]["lines"]) == result["n"] == 40
     assert "trained on this very data set" in result["warnings"][0]
+    told_of(folder / "model", judged=True)
+    assert judge(told, Reports(None)).result()["warnings"] == []
 
 
 def test_a_learning_curve_takes_growing_parts_of_the_same_rows() -> None:
