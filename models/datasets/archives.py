@@ -22,7 +22,7 @@ from models.datasets.tables import (
 )
 from models.errors import BadDataset, InputError, UnknownFormat, UnreadableStructure
 from models.structures.archive import Member, Most, contents, plain_name
-from models.structures.formats import ARCHIVES, Format, recognise
+from models.structures.formats import ARCHIVES, PACKED, Format, recognise
 from models.structures.text import decode
 
 MOST = Most(members=500_000, bytes=8_000_000_000, member_bytes=400_000_000)
@@ -183,7 +183,7 @@ def _without_file(table: Table) -> Iterator[Row]:
 
 def _table(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Table | Member | None:
     """The labels, from `id_prop.csv` or the only table of the archive; that itself if it holds the structures."""
-    if kind is Format.GZ:
+    if kind in PACKED:
         return None
     files: set[str] = set()
 

@@ -17,7 +17,7 @@ import zstandard
 
 from models.errors import BadArchive, EmptyInput, InputError, TooLarge, UnknownFormat
 from models.structures import bounds
-from models.structures.formats import ARCHIVES, Format, recognise
+from models.structures.formats import ARCHIVES, PACKED, Format, recognise
 
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, zstd
 UTF8_NAME = 0x800  # a flag of zip members
@@ -137,7 +137,7 @@ def members(data: bytes, name: str, kind: Format, forced: Format | None) -> Iter
     inner = forced if forced and forced not in ARCHIVES else None
     stream = io.BytesIO(data)
     with _sound(name):
-        one = kind is Format.GZ and not _holds_tar(stream)
+        one = kind in PACKED and not _holds_tar(stream)
     found = contents(stream, name, kind)
     yield from map(partial(_recognised, inner=inner), found) if one else _chosen(found, name, inner)
 

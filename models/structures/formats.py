@@ -19,10 +19,14 @@ class Format(StrEnum):
     ZIP = "zip"
     TAR = "tar"
     GZ = "gz"
+    ZST = "zst"
 
 
-ARCHIVES = frozenset({Format.ZIP, Format.TAR, Format.GZ})
-READ_HERE = "CIF, POSCAR/CONTCAR, extxyz, pymatgen JSON, OPTIMADE JSON, JSON lines, zip, tar, gz"
+PACKED = frozenset({Format.GZ, Format.ZST})  # one file, which may be a tar
+ARCHIVES = frozenset({Format.ZIP, Format.TAR}) | PACKED
+READ_HERE = (
+    "CIF, POSCAR/CONTCAR, extxyz, pymatgen JSON, OPTIMADE JSON, JSON lines, zip, tar, gz, zst"
+)
 
 HEAD_BYTES = 65_536  # what `recognise` looks at; more does no harm
 
@@ -43,14 +47,14 @@ _SUFFIXES = {
     ".tar": Format.TAR,
     ".tgz": Format.TAR,
     ".gz": Format.GZ,
-    ".zst": Format.GZ,
+    ".zst": Format.ZST,
 }
 
 _ARCHIVE_MAGIC = (
     (b"PK\x03\x04", Format.ZIP, "a zip archive"),
     (b"PK\x05\x06", Format.ZIP, "an empty zip archive"),
     (b"\x1f\x8b", Format.GZ, "a gzip file"),
-    (b"\x28\xb5\x2f\xfd", Format.GZ, "a zstd file"),
+    (b"\x28\xb5\x2f\xfd", Format.ZST, "a zstd file"),
 )
 
 # What people send by mistake; the answer names it.
@@ -191,7 +195,7 @@ def _archive(data: bytes) -> tuple[Format, str] | None:
 def _as_archive(name: str, named: Format | None, kind: Format, words: str) -> Format:
     if named is not None and named not in ARCHIVES:
         raise _other_kind(name, named, words, hint=f"Give it its own name, or send format={kind}.")
-    if kind is Format.GZ and named is Format.TAR:
+    if kind in PACKED and named is Format.TAR:
         return Format.TAR
     return kind
 

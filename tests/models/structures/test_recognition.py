@@ -3,6 +3,7 @@ import io
 import zipfile
 
 import pytest
+import zstandard
 
 from models.errors import EmptyInput, UnknownFormat
 from models.structures.formats import Format, recognise
@@ -44,6 +45,8 @@ def zipped() -> bytes:
         ("s.zip", zipped(), Format.ZIP),
         ("upload", zipped(), Format.ZIP),
         ("a.cif.gz", gzip.compress(CIF), Format.GZ),
+        ("a.cif.zst", zstandard.compress(CIF), Format.ZST),
+        ("a.tar.zst", zstandard.compress(CIF), Format.TAR),
         ("a.tar.gz", gzip.compress(CIF), Format.TAR),
     ],
 )
