@@ -16,15 +16,15 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "status": "succeeded",
     "predictions": [
         {
-            "model": "formation-energy@3",
+            "model": "formation-energy@4",
             "property": "formation-energy-per-atom",
-            "value": -2.0684,
+            "value": -2.0618,
             "unit": "eV/atom",
-            "interval": [-2.1833, -1.9536],
+            "interval": [-2.1834, -1.9403],
             "level": 0.9,
-            "std": 0.0179,
+            "std": 0.0251,
             "in_domain": True,
-            "domain_score": 0.3631,
+            "domain_score": 0.3593,
             "reasons": [],
         }
     ],
