@@ -8,8 +8,8 @@ import pytest
 
 from models.card import Card
 from models.catalogue import RELEASED, Catalogue
+from models.checkpoint import elements_sha256
 from models.figures.kept import read
-from models.graphs.elements import table_sha256
 from models.graphs.featurise import featurise
 from models.infer import Resident, load, prepare_process
 from models.structures.structure import Structure
@@ -113,7 +113,7 @@ def test_rock_salt_is_stable_and_a_stretched_one_less_so(
 
 def test_the_card_tells_all(model: Resident) -> None:
     card = model.card
-    assert card.elements_sha256 == table_sha256()
+    assert card.elements_sha256 == elements_sha256(card.network)
     assert card.elements_seen is not None
     assert card.training is not None
     assert card.training.licence == "CC BY 4.0"
@@ -140,6 +140,47 @@ def test_every_model_that_ships_says_how_far_to_trust_it(card: Card) -> None:
     assert (card.intervals is None) == card.classifies
     assert read(card, folder) is not None
     assert (folder / ("roc.svg" if card.classifies else "parity.svg")).is_file()
+
+
+CORNERS = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+EDGES = [[0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+COMMON = {
+    "rock salt": ([5.64] * 3, [11] * 4 + [17] * 4, CORNERS + EDGES),
+    "magnesia": ([4.21] * 3, [12] * 4 + [8] * 4, CORNERS + EDGES),
+    "copper": ([3.61] * 3, [29] * 4, CORNERS),
+    "tungsten": ([3.17] * 3, [74] * 2, [[0, 0, 0], [0.5, 0.5, 0.5]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("is-metal", ("rock salt", "magnesia"), ("copper", "tungsten")),
+        ("band-gap", ("copper", "tungsten"), ("rock salt", "magnesia")),
+        ("log-bulk-modulus", ("rock salt",), ("magnesia", "copper", "tungsten")),
+        ("log-shear-modulus", ("rock salt",), ("magnesia", "tungsten")),
+        ("formation-energy", ("rock salt", "magnesia"), ("copper", "tungsten")),
+    ],
+)
+def test_common_crystals_are_in_the_order_that_everyone_knows(
+    make: Callable[..., Structure], name: str, low: tuple[str, ...], high: tuple[str, ...]
+) -> None:
+    prepare_process()
+    model = load(Catalogue([RELEASED]).get(name)[1], "cpu")
+    answers = {each: energy(model, make(*COMMON[each])) for each in {*low, *high}}
+
+    assert max(answers[each] for each in low) < min(answers[each] for each in high)
+
+
+def test_a_probability_is_of_the_class_that_the_property_names(
+    make: Callable[..., Structure],
+) -> None:
+    prepare_process()
+    model = load(Catalogue([RELEASED]).get("is-metal")[1], "cpu")
+
+    assert model.card.classes == ("semiconductor", "metal")
+    assert energy(model, make(*COMMON["copper"])) > 0.9
+    assert energy(model, make(*COMMON["rock salt"])) < 0.1
 
 
 def test_all_that_ships_is_small() -> None:
