@@ -46,6 +46,7 @@ class Installation:
             "MATPROP_STATE": str(self.plant.settings.state),
             "MATPROP_LEASE_S": "3",
             "MATPROP_REDIS_TIMEOUT_S": "2",
+            "MATPROP_MAX_KEPT_JOBS": "1000000",  # each is asked for at the end
             "MATPROP_LISTEN_FD": str(self.door.fileno()),
         }
         if name == "service":
