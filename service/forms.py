@@ -49,7 +49,10 @@ def parsed(schema: type[Schema], raw: bytes) -> Schema:
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
             place=f"line {error.lineno}, column {error.colno}",
         ) from error
-    json.loads(raw or b"null", object_pairs_hook=once)
+    try:
+        json.loads(raw or b"null", object_pairs_hook=once)
+    except RecursionError as error:
+        raise Problem("malformed_json", "The body is nested too deeply to be read.") from error
     return checked(schema, body)
 
 

@@ -200,6 +200,15 @@ def test_a_field_of_a_json_body_comes_once(door: Any, body: str, name: str) -> N
     assert answer.json()["detail"] == f"{name!r} came twice."
 
 
+@pytest.mark.parametrize("depth", [500, 900, 1_010, 5_000])
+def test_a_body_nested_too_deeply_is_refused(door: Any, depth: int) -> None:
+    body = '{"models":' + "[" * depth + "]" * depth + "}"
+    head = {"Content-Type": "application/json"}
+    answer = door.client.post("/v1/predictions", content=body, headers=head)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["code"] in ("malformed_json", "invalid_field", "missing_field")
+
+
 def test_a_query_parameter_comes_once(door: Any) -> None:
     problem(door.client.get("/v1/jobs?limit=1&limit=2"), 422, "invalid_field")
     assert door.client.get("/v1/jobs?limit=1&limit=1").status_code == 200
