@@ -9,6 +9,7 @@ from models.card import Card, Target
 from models.families.kinds import KINDS
 from models.figures.drawing import file_of
 from models.figures.told import Elements, Figures, TargetFigures
+from models.settings.image import ImageSettings
 from service.html import code, facts, link, listed, section, table
 from service.model_errors import errors, number
 from service.model_limits import limits
@@ -236,13 +237,7 @@ def meaning(found: Elements) -> str:
 
 def _call(shown: Shown) -> str:
     card = shown.card
-    file = (
-        "slab.cif"
-        if card.family == "bond"
-        else "sheet.cif"
-        if card.family == "image"
-        else "NaCl.cif"
-    )
+    file = _file(card)
     key = ' -H "Authorization: Bearer $MATPROP_KEY"' if shown.keys else ""
     curl = f"curl{key} -F files=@{file} -F model={card.id} {shown.here}/v1/predictions"
     value = (
@@ -269,6 +264,13 @@ def _call(shown: Shown) -> str:
         f"<pre>{escape(curl)}</pre><pre>{escape(python)}</pre>",
         f"<p>Its name in calls is {code(card.id)}{short}.{also} {link('/docs', 'All of the API')}.</p>",
     )  # fmt: skip
+
+
+def _file(card: Card) -> str:
+    """A name of what it can read."""
+    if isinstance(card.input, ImageSettings):
+        return "molecule.cif" if card.input.box == "molecule" else "sheet.cif"
+    return "slab.cif" if card.family == "bond" else "NaCl.cif"
 
 
 def _versions(shown: Shown) -> str:

@@ -1,7 +1,9 @@
 """What no crystal is: cells out of range, sites on top of each other, numbers that are none."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import cos, isfinite, radians, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,15 @@ Floats = NDArray[np.float64]
 _ONES = np.ones(3)
 _DENSE_COMPILED = 160
 _DENSE = 48  # up to here all pairs are cheaper than a tree
+
+
+def said_of_directions(periodic: Sequence[Any]) -> tuple[str, ...]:
+    """What to warn of when a structure does not repeat along all of its vectors."""
+    if all(periodic):
+        return ()
+    if any(periodic):
+        return ("Not periodic in every direction; read as a crystal with the given cell.",)
+    return ("Not periodic in any direction; read as repeated by the given cell.",)
 
 
 def check_cell(matrix: Floats, sites: int) -> list[float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.errors import InputError, TooLarge, UnreadableStructure
 from models.structures import bounds
-from models.structures.checks import Floats, check_cell
+from models.structures.checks import Floats, check_cell, said_of_directions
 from models.structures.cif_values import lattice_of
 from models.structures.composition import SYMBOLS
 from models.structures.disorder import Place, settled
@@ -147,7 +147,9 @@ def _site(site: Any, index: int, lattice: Floats, warnings: list[str]) -> Place:
 
 
 def _optimade(attributes: Json, warnings: list[str]) -> tuple[Floats, list[Place]]:
-    _periodic(attributes, warnings)
+    directions = attributes.get("dimension_types")
+    if isinstance(directions, list):
+        warnings += said_of_directions(directions)
     cell = np.array(_vectors(attributes.get("lattice_vectors"), "lattice_vectors", 3))
     check_cell(cell, 1)
     names = _list(attributes.get("species_at_sites"), "species_at_sites")
@@ -169,19 +171,6 @@ def _optimade(attributes: Json, warnings: list[str]) -> tuple[Floats, list[Place
             Place(position, [f"{str(name)[:30]} ({index + 1})"], dict(kinds[str(name)]), "")
         )
     return cell, places
-
-
-def _periodic(attributes: Json, warnings: list[str]) -> None:
-    kinds = attributes.get("dimension_types")
-    if isinstance(kinds, list) and kinds and not any(kinds):
-        raise UnreadableStructure(
-            "The entry is not periodic.",
-            place="dimension_types",
-            expected="[1, 1, 1]",
-            got=str(kinds)[:40],
-        )
-    if isinstance(kinds, list) and not all(kinds):
-        warnings.append("Not periodic in every direction; read as a crystal with the given cell.")
 
 
 def _kinds(attributes: Json, names: list[Any], warnings: list[str]) -> dict[str, dict[int, float]]:

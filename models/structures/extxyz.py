@@ -8,7 +8,7 @@ import numpy as np
 
 from models.errors import InputError, UnreadableStructure
 from models.structures import bounds
-from models.structures.checks import check_cell
+from models.structures.checks import check_cell, said_of_directions
 from models.structures.composition import SYMBOLS
 from models.structures.draft import ReadOptions, finished
 from models.structures.structure import Structure
@@ -70,7 +70,7 @@ def read(
     warnings = list(notes)
     values = {key.lower(): raw for key, raw in pairs(lines[1]).items()}
     lattice = _lattice(values, start + 1)
-    _periodic(values, start + 1, warnings)
+    warnings += said_of_directions(_periodic(values))
     species, position = _columns(values.get("properties", "species:S:1:pos:R:3"), start + 1)
     numbers: list[int] = []
     sites: list[list[float]] = []
@@ -128,22 +128,21 @@ def _lattice(values: dict[str, str], line: int) -> np.ndarray:
             got=raw[:60] if raw else None,
             hint="Write the file as extended XYZ, with the cell in its comment line.",
         )
-    return np.array([_float(word) for word in words]).reshape(3, 3)
-
-
-def _periodic(values: dict[str, str], line: int, warnings: list[str]) -> None:
-    flags = re.findall(r"true|false|[tf01]", values.get("pbc", "T T T").lower())
-    periodic = [flag in ("t", "true", "1") for flag in flags]
-    if periodic and not any(periodic):
+    lattice = np.array([_float(word) for word in words]).reshape(3, 3)
+    if not lattice.any():  # as ASE has it of atoms without a cell
         raise UnreadableStructure(
-            "The frame is not periodic.",
+            "The frame's lattice is all zero: it has no cell.",
             place=f"line {line}",
-            expected='pbc="T T T"',
-            got=f'pbc="{values["pbc"][:40]}"',
-            hint="Crystals only: molecules have no cell.",
+            expected='Lattice="ax ay az bx by bz cx cy cz"',
+            got=raw[:60] if raw else None,
+            hint="Give it a cell: a molecule is read in a box.",
         )
-    if not all(periodic):
-        warnings.append("Not periodic in every direction; read as a crystal with the given cell.")
+    return lattice
+
+
+def _periodic(values: dict[str, str]) -> list[bool]:
+    flags = re.findall(r"true|false|[tf01]", values.get("pbc", "T T T").lower())
+    return [flag in ("t", "true", "1") for flag in flags]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from tests.models.figures.made_up import HOSTILE, bonds, card_of, classes, full
 
 CLASSES = NetworkSettings(task="classification", outputs=2)
 HTML = {"Accept": "text/html"}
+SHEET = ImageSettings(box="cell")
 
 
 def put(state: Path, name: str, figures: Figures | None = None, **changes: Any) -> Card:
@@ -46,6 +47,7 @@ KINDS: dict[str, tuple[Figures | None, dict[str, Any]]] = {
     "site": (full(), {"family": "site", "network": SiteNetworkSettings()}),
     "bond": (bonds(), {"family": "bond", "input": SlabSettings(), "network": BondNetworkSettings()}),
     "image": (None, {"family": "image", "input": ImageSettings(), "network": ImageNetworkSettings()}),
+    "sheet": (None, {"family": "image", "input": SHEET, "network": ImageNetworkSettings(image=SHEET)}),
     "bare": (None, {"training": None, "origin": "imported"}),
 }  # fmt: skip
 
@@ -97,6 +99,16 @@ def test_every_kind_of_model_has_a_page_that_is_whole(hall: Any, name: str) -> N
     for drawing in images(answer.text):
         assert hall.client.get(drawing).status_code == 200
     assert len(images(answer.text)) == len(set(images(answer.text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("crystal", "NaCl.cif"), ("bond", "slab.cif"), ("image", "molecule.cif"), ("sheet", "sheet.cif")],
+)  # fmt: skip
+def test_a_call_is_shown_with_a_file_that_suits_the_model(hall: Any, name: str, file: str) -> None:
+    text = hall.client.get(f"/models/{name}@1").text
+    assert f"-F files=@{file} " in text
+    assert f"client.predict(&quot;{file}&quot;, " in text
 
 
 def test_a_page_tells_what_a_card_tells(hall: Any) -> None:

@@ -135,13 +135,22 @@ def changed(*path: object, value: object) -> str:
         (("cartesian_site_positions", 1), [2, 2]),
         (("cartesian_site_positions",), 5),
         (("species_at_sites",), ["Cs"]),
-        (("dimension_types",), [0, 0, 0]),
+        (("lattice_vectors",), None),
     ],
 )
 def test_a_broken_value_is_named(fault, path, value):
     error = fault(changed(*path, value=value), "a.json")
     assert error.code == "unreadable_structure"
     assert str(path[0]) in error.place
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"), [([0, 0, 0], "in any direction"), ([1, 1, 0], "in every direction")]
+)
+def test_what_is_not_periodic_is_read_with_its_cell_and_said(one, kinds, said):
+    found = one(changed("dimension_types", value=kinds), "a.json")
+    assert same(found)
+    assert said in found.warnings[0]
 
 
 def test_mixed_and_partly_empty_species_are_disorder(fault, one):

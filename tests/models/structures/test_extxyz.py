@@ -49,9 +49,24 @@ def test_a_slab_is_read_as_a_crystal_and_told(one):
     assert "Not periodic" in one(FRAME.replace("T T T", "T T F"), "a.xyz").warnings[0]
 
 
-def test_a_molecule_is_refused(fault):
-    assert "not periodic" in fault(FRAME.replace("T T T", "F F F"), "a.xyz").detail
+def test_a_molecule_in_a_box_is_read_as_repeated_and_told(one):
+    plain, boxed = one(FRAME, "a.xyz"), one(FRAME.replace("T T T", "F F F"), "a.xyz")
+    assert np.array_equal(boxed.lattice, plain.lattice)
+    assert np.array_equal(boxed.fractional, plain.fractional)
+    assert boxed.warnings == (
+        *plain.warnings,
+        "Not periodic in any direction; read as repeated by the given cell.",
+    )
+
+
+def test_a_molecule_without_a_box_is_refused(fault):
     assert "no lattice" in fault("1\ncomment\nH 0 0 0\n", "a.xyz").detail
+    bare = FRAME.replace("T T T", "F F F").replace("4 0 0 0 4 0 0 0 4", "0.0 " * 8 + "0.0")
+    assert (fault(bare, "a.xyz").code, fault(bare, "a.xyz").place) == (
+        "unreadable_structure",
+        "line 2",
+    )
+    assert "no cell" in fault(bare, "a.xyz").detail
 
 
 @pytest.mark.parametrize(
