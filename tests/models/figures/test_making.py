@@ -171,6 +171,29 @@ def test_a_and_b_are_told_by_their_neighbours(
     assert found.tolist() == wanted.tolist()
 
 
+@pytest.mark.parametrize("order", [range(5), (2, 1, 4, 0, 3)])
+@pytest.mark.parametrize(
+    ("symbols", "edge", "heights"),
+    [
+        (("Re", "Te", "S", "O", "O"), 4.551, (0.305, 0.552, 0.24, 0.398, 0.962)),
+        (("Mg", "Te", "F", "N", "O"), 4.366, (0.298, 0.574, 0.304, 0.48, 0.006)),
+        (("Zr", "Sr", "N", "N", "O"), 4.424, (0.097, 0.6, 0.136, 0.136, 0.102)),
+    ],
+)
+def test_what_has_moved_far_from_its_place_keeps_its_role(
+    symbols: tuple[str, ...], edge: float, heights: tuple[float, ...], order: Any
+) -> None:
+    """Tellurium beside nitrogen or sulphur is a cation; zirconium in the plane of the anions is still A."""
+    across = np.array([(0, 0), (0.5, 0.5), (0, 0.5), (0.5, 0), (0.5, 0.5)])
+    places, at = np.column_stack([heights, across]), list(order)
+    moved = Structure("a", np.eye(3) * edge, numbers_of(*symbols)[at], places[at])
+    found = featurise(moved, GraphSettings())
+    assert isinstance(found, Graph)
+    told = roles(found)
+    assert told is not None
+    assert told.tolist() == np.array([A, B, 0, 0, 0])[at].tolist()
+
+
 def test_what_is_no_perovskite_has_neither(crystals: list[Structure]) -> None:
     assert (
         roles(graph("Ga", "N", "Mn", "Mn", "Mn")) is None
