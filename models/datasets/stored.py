@@ -76,9 +76,9 @@ class Stored:
         return list(self._listed["formula"])
 
     @property
-    def structures(self) -> list[int]:
-        """A number of each row, the same for the same structure; not in sets of before they were kept."""
-        return list(self._listed[STRUCTURES])
+    def structures(self) -> list[int | None]:
+        """A number of each row, the same for the same structure; none in sets of before they were kept."""
+        return list(self._listed.get(STRUCTURES) or [None] * self.rows)
 
     def structure(self, row: int) -> Structure:
         """The structure of a row."""

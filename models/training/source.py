@@ -77,9 +77,24 @@ def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Sour
         found.classes,
         found.unlabelled,
         found.refused,
-        found.notes,
+        (*found.notes, *_taught_too(stored, found.rows, split)),
         split,
     )
+
+
+def _taught_too(stored: Stored, rows: Rows, split: Split) -> tuple[str, ...]:
+    """What should be known when rows that judge have the structure of one that teaches."""
+    structure = np.array(stored.structures, object)[rows]
+    taught = set(structure[split.train])
+    judging = np.concatenate([split.val, split.test])
+    again = sum(each is not None and each in taught for each in structure[judging])
+    if not again:
+        return ()
+    note = (
+        f"{again} of the {len(judging)} rows that choose or judge have the very structure of a row that teaches: "
+        "errors and intervals may be too small. A random split keeps equal structures together."
+    )
+    return (note,)
 
 
 class Chosen(Sequence[Any]):

@@ -37,6 +37,28 @@ def test_labels_of_skewed_cells_are_said_to_be_those_of_one(make: Make, tmp_path
     assert source.notes[0].startswith("The cells of 6 rows are not orthogonal")
 
 
+def test_rows_that_judge_what_was_taught_are_counted(make: Make, tmp_path: Path) -> None:
+    parts = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    again = {7: 0, 9: 1, 10: 1}  # the structure of which other row
+    with Writer(tmp_path / "set", [Plan("energy", "number"), Plan("part", "text")]) as writer:
+        for at, part in enumerate(parts):
+            cell = [3 + again.get(at, at) / 100] * 3
+            writer.add(make(cell, [6], [[0, 0, 0]]), {"energy": float(at), "part": part})
+        writer.close(About("set_1", "crystals", "me", "crystals.jsonl"))
+    made = resolved("crystal", "best", {}, targets=1, classifies=False)
+    target = {"column": "energy", "property": "energy", "unit": "eV"}
+    split = {"by": "given", "column": "part"}
+    order = Order(
+        family="crystal", targets=[target], split=split, input={}, network={}, training={}
+    )
+
+    source = read(Stored(tmp_path / "set"), order, made.input, lambda _done, _total: None)
+
+    assert source.notes[0].startswith(
+        "3 of the 6 rows that choose or judge have the very structure"
+    )
+
+
 @pytest.mark.parametrize(
     ("values", "names", "told", "expected"),
     [
