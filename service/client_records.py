@@ -58,9 +58,14 @@ class Record(RecordView):
 
     @property
     def in_domain(self) -> bool | None:
-        """Whether it is like what the models learned from: not when one of them says so, none if none knows."""
-        known = [one.in_domain for one in self.predictions if one.in_domain is not None]
-        return all(known) if known else None
+        """Whether it is like what the models learned from, as in a screening's table.
+
+        False if one of them says so, true if all know it; else none: one cannot tell, or gave no answer.
+        """
+        known = [one.in_domain for one in self.predictions]
+        if False in known:
+            return False
+        return True if known and None not in known else None
 
     @property
     def reasons(self) -> list[str]:

@@ -63,7 +63,7 @@ def fill(line: Line, place: int, teller: Teller, found: Found) -> None:
         line.slots[place] = teller.refuse(fault)
     else:
         line.slots[place] = predictions = teller.tell(found, line.numbers)
-        line.record["warnings"] += teller.notes
+        line.record["warnings"] += [*teller.notes, *teller.beyond(found)]
         if teller.answers == "sites":
             _put_values(line.record["sites"], teller, predictions)
         if teller.asked.sites and teller.answers == "crystal":

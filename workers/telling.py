@@ -36,14 +36,26 @@ class Column:
     high: float
 
     def interval(self, value: float, difficulty: float) -> list[float] | None:
-        """Around the value, cut where the property ends."""
-        if self.factor is None:
+        """Around the value, cut where the property ends; none where nothing is left of it."""
+        half = self._half(difficulty)
+        if half is None or self._beyond(value, half):
             return None
-        half = self.factor * difficulty
-        if not math.isfinite(half):  # of a card from elsewhere
-            return None
-        low, high = self.low, self.high
-        return [min(max(value - half, low), high), max(min(value + half, high), low)]
+        return [max(value - half, self.low), min(value + half, self.high)]
+
+    def beyond(self, values: Sequence[float], difficulties: Sequence[float]) -> int:
+        """How many of the intervals lie wholly where the property cannot be."""
+        if not values or (min(values) >= self.low and max(values) <= self.high):
+            return 0
+        halves = map(self._half, difficulties)
+        pairs = zip(values, halves, strict=True)
+        return sum(half is not None and self._beyond(value, half) for value, half in pairs)
+
+    def _half(self, difficulty: float) -> float | None:
+        half = math.inf if self.factor is None else self.factor * difficulty
+        return half if math.isfinite(half) else None  # infinite: of a card from elsewhere
+
+    def _beyond(self, value: float, half: float) -> bool:
+        return value + half <= self.low != value or value - half >= self.high != value
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,25 @@ class Teller:
             for place, prediction in enumerate(predictions):
                 prediction["neighbours"] = _neighbours(found, place)
         return predictions
+
+    def beyond(self, found: Found) -> list[str]:
+        """A sentence for each target with intervals that lie wholly where the property cannot be."""
+        said, notes = found.said, []
+        each = len(said.difficulty) // len(self.columns)
+        for place, column in enumerate(self.columns):
+            mine = slice(place * each, (place + 1) * each)
+            count = column.beyond(said.values[mine], said.difficulty[mine])
+            if count:
+                notes.append(self._nowhere(column, count))
+        return notes
+
+    def _nowhere(self, column: Column, count: int) -> str:
+        name, level = column.blank["property"], column.blank["level"]
+        whose = "" if self.answers == "crystal" else f" for {counted(count, self.answers[:-1])}"
+        return (
+            f"{self.card.id} has no interval of {name}{whose} at level {level:g}: the answer and the whole "
+            "interval around it lie beyond what the property can be."
+        )
 
     def refuse(self, fault: Fault) -> list[Prediction]:
         """The same without an answer."""

@@ -131,8 +131,8 @@ def level_of(records: "Records") -> str:
     """Of the intervals, for the head of their column."""
     for record in records:
         for one in record.predictions:
-            bonds = one.bonds or []
-            if one.level and (one.interval or one.intervals or any(b.interval for b in bonds)):
+            of_bonds = (bond.interval for bond in one.bonds or ())
+            if one.level and any((one.interval, *(one.intervals or ()), *of_bonds)):
                 return f" ± {100 * one.level:g} %"
     return ""
 

@@ -1,9 +1,9 @@
 """Predictions on the wire."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.schemas.job import JobStatus
 from service.schemas.problem import ErrorItem
@@ -54,6 +54,16 @@ LEVEL = (
     "Of the intervals: the share of structures like those of the training whose true value lies inside, above 0 and "
     "below 1."
 )
+
+
+LEVEL_IF_NONE = 0.9
+_Level = Annotated[float, Field(gt=0, lt=1)]
+Level = Annotated[
+    _Level,
+    BeforeValidator(
+        lambda sent: LEVEL_IF_NONE if sent is None else sent, json_schema_input_type=_Level | None
+    ),
+]  # null in JSON is as if it were not there
 
 
 class Include(StrEnum):
@@ -125,7 +135,7 @@ class PredictionRequest(BaseModel):
         description="`sites`: contributions of the sites. `features`: the crystal's vector inside the network. "
         "`neighbours`: the structures most like it that the model has learned from.",
     )
-    level: float = Field(0.9, gt=0, lt=1, description=LEVEL)
+    level: Level = Field(LEVEL_IF_NONE, description=LEVEL)
     adsorbate: str | None = Field(
         None,
         max_length=2_000,
@@ -159,7 +169,7 @@ class PredictionForm(BaseModel):
         default_factory=list,
         description="`sites`, `features`, `neighbours`; repeat the field or separate by commas.",
     )
-    level: float = Field(0.9, gt=0, lt=1, description=LEVEL)
+    level: float = Field(LEVEL_IF_NONE, gt=0, lt=1, description=LEVEL)
     adsorbate: str | None = Field(
         None,
         max_length=2_000,
@@ -227,8 +237,9 @@ class PredictionView(BaseModel):
     interval: list[float] | None = Field(
         None,
         description="Lower and upper bound at `level`, within what the property can be; null when the model was not "
-        "calibrated, or not by enough rows for such a level (a warning says so), gives a probability, or answers "
-        "with `values` or `bonds`, which have their own.",
+        "calibrated, or not by enough rows for such a level (a warning says so), gives a probability, where the whole "
+        "interval lies beyond what the property can be (a warning says so), or where the answer is `values` or "
+        "`bonds`, which have their own.",
     )
     level: float | None = Field(
         None,
@@ -240,8 +251,9 @@ class PredictionView(BaseModel):
         description="Standard deviation over the model's members; null of a single network, and where the answer is "
         "`values` or `bonds`, which have their own.",
     )
-    intervals: list[list[float]] | None = Field(
-        None, description="Models of sites: an interval a site, beside `values`."
+    intervals: list[list[float] | None] | None = Field(
+        None,
+        description="Models of sites: an interval a site, beside `values`; null for a site that has none.",
     )
     stds: list[float] | None = Field(
         None, description="Models of sites: a standard deviation a site, beside `values`."
@@ -279,8 +291,9 @@ class SiteView(BaseModel):
     values: dict[str, float] | None = Field(
         None, description="Models of sites: the value per `model@version/property`."
     )
-    intervals: dict[str, list[float]] | None = Field(
-        None, description="Models of sites: the interval per `model@version/property`."
+    intervals: dict[str, list[float] | None] | None = Field(
+        None,
+        description="Models of sites: the interval per `model@version/property`; null where there is none.",
     )
     stds: dict[str, float] | None = Field(
         None, description="Models of sites: the standard deviation per `model@version/property`."

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.job import JobStatus, JobView, PageLinks, Progress
-from service.schemas.prediction import ADSORBATE, LEVEL, Disorder
+from service.schemas.prediction import ADSORBATE, LEVEL, LEVEL_IF_NONE, Disorder, Level
 from service.schemas.problem import ErrorItem
 
 JOB = "job_01JD3Q5T8Z6M4W2K7N9V1X3B5C"
@@ -36,7 +36,7 @@ class ScreeningRequest(BaseModel):
         Disorder.REFUSE, description="What to do with sites that several elements share."
     )
     primitive: bool = Field(False, description="Reduce to primitive cells first.")
-    level: float = Field(0.9, gt=0, lt=1, description=LEVEL)
+    level: Level = Field(LEVEL_IF_NONE, description=LEVEL)
     adsorbate: str | None = Field(None, max_length=2_000, description=ADSORBATE)
     label: str | None = Field(
         None, max_length=200, description="A word of yours to find the job by."
@@ -62,7 +62,7 @@ class ScreeningForm(BaseModel):
         Disorder.REFUSE, description="What to do with sites that several elements share."
     )
     primitive: bool = Field(False, description="Reduce to primitive cells first.")
-    level: float = Field(0.9, gt=0, lt=1, description=LEVEL)
+    level: float = Field(LEVEL_IF_NONE, gt=0, lt=1, description=LEVEL)
     adsorbate: str | None = Field(None, max_length=2_000, description=ADSORBATE)
     label: str | None = Field(
         None, max_length=200, description="A word of yours to find the job by."

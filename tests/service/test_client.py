@@ -415,6 +415,27 @@ def test_a_record_tells_how_far_to_trust_it() -> None:
     assert near.prediction().neighbours[0].formula == "KCl"
 
 
+@pytest.mark.parametrize(
+    ("said", "domain"),
+    [
+        ((True, True), True),
+        ((True, False), False),
+        ((False, None), False),
+        ((True, None), None),
+        ((None, None), None),
+        ((), None),
+    ],
+)
+def test_of_several_models_the_domain_is_that_of_a_table(
+    said: tuple[bool | None, ...], domain: bool | None
+) -> None:
+    told = record("a")
+    [one] = told["predictions"]
+    told["predictions"] = [one | {"in_domain": known} for known in said]
+    [found] = client_of(lambda _: answer([told]))[0].predict([("a", "t\n")], "m")
+    assert found.in_domain is domain
+
+
 def test_rows_hold_bounds_deviation_and_domain() -> None:
     client, _ = client_of(lambda _: answer([trusted("a", False), record("b")]))
     sure, plain = client.predict([("a", "t\n"), ("b", "t\n")], "m").rows()
@@ -435,7 +456,7 @@ def test_rows_of_sites_and_bonds_have_bounds_of_their_own() -> None:
     charge, bond = (dict(told["predictions"][0]) for _ in range(2))
     charge |= {
         "property": "charge", "value": None, "values": [0.9, 0.8], "stds": [0.1, 0.2],
-        "intervals": [[0.5, 1.3], [0.4, 1.2]],
+        "intervals": [[0.5, 1.3], None],
     }  # fmt: skip
     bond |= {
         "property": "bonds", "value": None, "adsorbate": 1,
@@ -445,7 +466,7 @@ def test_rows_of_sites_and_bonds_have_bounds_of_their_own() -> None:
     client, _ = client_of(lambda _: answer([told]))
     rows = client.predict("t\n", "m").rows()
     assert [(one["property"], one["low"], one["high"], one["std"]) for one in rows] == [
-        ("charge[0:Na]", 0.5, 1.3, 0.1), ("charge[1:Na]", 0.4, 1.2, 0.2),
+        ("charge[0:Na]", 0.5, 1.3, 0.1), ("charge[1:Na]", None, None, 0.2),
         ("bonds[1-0:Na]", 1.9, 2.1, None),
     ]  # fmt: skip
 

@@ -10,6 +10,8 @@ from ase import Atoms
 from ase.io import read
 from pymatgen.core import Lattice, Molecule, Structure
 
+from models.errors import InputError
+from models.structures.parse import ReadOptions, parse
 from service.client_errors import UnreadableInput
 from service.client_inputs import Source, chunks_of, places, sources_of
 
@@ -56,6 +58,19 @@ def test_atoms_of_ase_are_told_exactly() -> None:
     np.testing.assert_array_equal(again.positions, atoms.positions)
     np.testing.assert_array_equal(again.cell[:], atoms.cell[:])
     assert again.pbc.all()
+
+
+def test_atoms_of_ase_in_a_box_are_read_though_they_are_not_periodic() -> None:
+    positions = [[0, 0, 0], [0, 0, 0.74]]
+    [boxed] = sources_of(Atoms("H2", positions=positions, cell=[10] * 3))
+    [found] = parse(boxed.read(), boxed.sent_as, None, ReadOptions())
+    assert not isinstance(found, InputError), found.as_dict()
+    assert found.warnings == ("Not periodic in any direction; read as repeated by the given cell.",)
+    np.testing.assert_allclose(found.fractional @ found.lattice, positions, atol=1e-12)
+    [bare] = sources_of(Atoms("H2", positions=positions))
+    [fault] = parse(bare.read(), bare.sent_as, None, ReadOptions())
+    assert isinstance(fault, InputError)
+    assert (fault.code, fault.place) == ("unreadable_structure", "line 2")
 
 
 def test_things_of_all_kinds_keep_their_order(salt: Structure, tmp_path: Path) -> None:

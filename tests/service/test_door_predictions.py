@@ -54,6 +54,7 @@ def test_the_level_of_intervals_is_that_of_the_request(door: Any) -> None:
 
     assert told()[0] == 0.9
     assert told(level=0.5)[0] == 0.5
+    assert told(level=None) == told()  # as an empty field of a form
     # As it is when nobody asks for more, workers of the version before can read it.
     assert not {"level", "neighbours"} & told()[1].keys()
     by_form = door.predict(GOOD, data={"level": "0.8"}).json()

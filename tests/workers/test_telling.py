@@ -1,8 +1,11 @@
 """How far an answer is to be trusted, as the record tells it."""
 
+import io
 from dataclasses import replace
 
+import orjson
 import pytest
+from pyarrow import parquet
 
 from models.card import Card
 from models.families.kinds import KINDS
@@ -12,6 +15,7 @@ from workers import assembly
 from workers.exchange import Found
 from workers.parser import Parsed
 from workers.said import Said
+from workers.shards import Sheet
 from workers.telling import Asked, Teller, teller
 
 
@@ -90,7 +94,7 @@ def test_each_target_has_its_own_interval():
     [
         ("band-gap", "eV", 0.4, [0.0, 1.4]),
         ("band-gap", "eV", -0.2, [0.0, 0.8]),
-        ("band-gap", "eV", -2.0, [0.0, 0.0]),
+        ("band-gap", "eV", -0.999, [0.0, 0.001]),
         ("poisson-ratio", "1", 0.3, [-0.7, 0.5]),
         ("bulk-modulus", "GPa", 0.4, [0.0, 1.4]),
         ("bulk-modulus", "log10(GPa)", 0.4, [-0.6, 1.4]),
@@ -102,6 +106,38 @@ def test_an_interval_ends_where_the_property_does_and_the_value_stays(name, unit
     (one,) = told(of_property(name, unit), found)["predictions"]
     assert one["interval"] == pytest.approx(interval)
     assert one["value"] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "value"),
+    [("band-gap", "eV", -2.0), ("dimer-distance", "Å", -1.0), ("poisson-ratio", "1", 1.6)],
+)
+def test_no_interval_is_told_that_lies_wholly_where_the_property_cannot_be(name, unit, value):
+    one = of_property(name, unit)
+    record = told(one, Found(replace(SURE, values=(value,))))
+    (found,) = record["predictions"]
+    assert (found["value"], found["interval"], found["level"]) == (value, None, 0.9)
+    [warning] = record["warnings"]
+    assert f"no interval of {name} at level 0.9" in warning
+    assert "beyond what the property can be" in warning
+    sheet = Sheet([one])
+    sheet.add(record)
+    file = io.BytesIO()
+    sheet.write(file, {})
+    [row] = parquet.read_table(file).to_pylist()
+    assert (row["x"], row["x.lower"], row["x.upper"]) == (value, None, None)
+    assert orjson.loads(row["warnings"]) == [warning]
+
+
+def test_an_answer_at_the_end_of_what_can_be_keeps_an_interval_without_width():
+    record = told(of_property("band-gap", "eV"), Found(Said((0.0,), (), (0.0,))))
+    assert (record["predictions"][0]["interval"], record["warnings"]) == ([0.0, 0.0], [])
+
+
+def test_without_a_calibration_nothing_is_said_of_intervals():
+    record = told(of_property("band-gap", "eV").model_copy(update={"intervals": None}),
+                  Found(Said((-2.0,))))  # fmt: skip
+    assert (record["predictions"][0]["interval"], record["warnings"]) == (None, [])
 
 
 def test_far_from_the_training_data_is_told_with_its_reasons():
@@ -124,6 +160,25 @@ def test_of_sites_each_has_its_own_interval_and_deviation():
         "intervals": {"x@1/p0": [0.0, 4.0], "x@1/p1": [2.0, 10.0]},
         "stds": {"x@1/p0": 0.2, "x@1/p1": 0.4},
     }  # fmt: skip
+
+
+def test_of_sites_and_bonds_only_those_beyond_have_no_interval():
+    one = of_family("site", 2)
+    centers = one.targets[1].model_copy(update={"property": "phonon-band-center", "unit": "THz"})
+    one = one.model_copy(update={"targets": (one.targets[0], centers)})
+    record = told(one, Found(Said((-9.0, 2.0, -5.0, 6.0), (), (0.5, 1.0, 0.5, 2.0), 0.5)))
+    assert record["predictions"][1]["intervals"] == [None, [2.0, 10.0]]
+    assert record["sites"][0]["intervals"] == {
+        "x@1/p0": [-10.0, -8.0],
+        "x@1/phonon-band-center": None,
+    }
+    assert ["for 1 site at" in note for note in record["warnings"]] == [True]
+    bond = of_family("bond")
+    distances = bond.targets[0].model_copy(update={"property": "adsorbate-distances", "unit": "Å"})
+    said = Said((-1.5, 2.0, 1.0, 0.0, 1.0), (), (0.5, 0.25), 0.5)
+    record = told(bond.model_copy(update={"targets": (distances,)}), Found(said))
+    assert [one["interval"] for one in record["predictions"][0]["bonds"]] == [None, [1.5, 2.5]]
+    assert ["for 1 bond at" in note for note in record["warnings"]] == [True]
 
 
 def test_of_bonds_each_has_its_own_interval_and_deviation():
