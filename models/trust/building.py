@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 
 GAUGED = 4_000  # structures that the gauge learns from
 FEW = 100  # rows; fewer do not tell what one in a hundred is
+HELD = 4  # one in so many training rows is then left out of what judges it
 # Terms that are small for whatever was learned from.
 OWN = ("features", "apart", "between", "stretch", "shake")
 
@@ -42,9 +43,10 @@ class Building:
         card, taught = self.card, self.taught
         order = self.chance.permutation(len(taught))
         look = geometry(taught.samples)
+        held = order[len(order) - len(order) // HELD :] if len(val) < FEW else order[:0]
         weights = None
         if card.family != "image":
-            some = order[:GAUGED]
+            some = order[: min(GAUGED, len(order) - len(held))]
             graphs = [getattr(taught.samples[at], "graph", taught.samples[at]) for at in some]
             weights = gauge.trained(graphs)
         bare = Guide(
@@ -60,12 +62,12 @@ class Building:
             Levels(np.zeros(0), np.zeros((0, 0))),
         )
         bare.levels = self._levels(bare)
-        ordinary = val if len(val) else taught
         if weights is not None:
-            at_rest = bare.strains(ordinary.samples)
+            ordinary = [*val.samples, *self._samples(held)] or taught.samples
+            at_rest = bare.strains(ordinary)
             assert at_rest is not None
             bare.rest = np.median(at_rest, axis=0)
-        bare.limits = self._limits(bare, look, order, val)
+        bare.limits = self._limits(bare, look, order, held, val)
         if len(val) and not card.classifies:
             bare.difficulties = _difficulties(bare, self.data, part(bare, val))
         return bare
@@ -89,24 +91,40 @@ class Building:
             labels,
         )
 
-    def _limits(self, bare: Guide, look: Geometry, order: Integers, val: Answered) -> Limits:
-        """Terms that follow from the training rows themselves are judged by the validation rows alone."""
+    def _limits(
+        self, bare: Guide, look: Geometry, order: Integers, held: Integers, val: Answered
+    ) -> Limits:
+        """Terms that follow from the training rows themselves are judged by rows that the guide does not know."""
         own = np.empty(len(order), np.int64)
         own[order] = np.arange(len(order))
         places = bare.space.places(self.taught.features)
         distance, _ = bare.space.nearest(places, AROUND, own=own)
         of_train = bare.terms(look, distance, bare.strains(self.taught.samples))
-        if not len(val):
-            return Limits.learned(_unsigned(of_train), _unsigned(of_train))
-        of_val = _unsigned(part(bare, val).looked.terms)
-        both = {name: np.concatenate([values, of_train[name]]) for name, values in of_val.items()}
-        alone = both if len(val) < FEW else of_val
-        ordinary = {name: alone[name] if name in OWN else both[name] for name in of_val}
-        return Limits.learned(ordinary, of_val)
+        parts = [part(bare, val).looked.terms] if len(val) else []
+        if len(held):
+            parts.append({name: values[held] for name, values in of_train.items()})
+            parts[-1] |= self._by_others(held)
+        new = _joined(parts or [of_train])
+        both = _joined([new, of_train])
+        return Limits.learned({name: new[name] if name in OWN else both[name] for name in new}, new)
+
+    def _by_others(self, held: Integers) -> Terms:
+        """Terms of some rows by what all others have; the gauge has not learned from them anyway."""
+        others = self._samples(np.setdiff1d(np.arange(len(self.taught)), held))
+        known = Known.learned(geometry(others), [each.numbers for each in others])
+        some = geometry(self._samples(held))
+        return known.terms(some, pictures=self.card.family == "image")
+
+    def _samples(self, rows: Integers) -> list[Any]:
+        return [self.taught.samples[at] for at in rows.tolist()]
 
 
-def _unsigned(terms: Terms) -> Terms:
-    return {name: values for name, values in terms.items() if name != "signed"}
+def _joined(parts: Sequence[Terms]) -> Terms:
+    return {
+        name: np.concatenate([each[name] for each in parts])
+        for name in parts[0]
+        if name != "signed"
+    }
 
 
 def _difficulties(guide: Guide, data: Dataset, val: Part) -> tuple[Difficulty, ...]:

@@ -22,6 +22,9 @@ MEMORY = 512  # quantiles of seen distances
 POWER = 4  # of the sum of the terms: nearly their largest
 ORDINARY = 0.97  # of the validation rows lie within, whatever the number of terms
 UNSEEN, RARELY = 2.0, 1.05
+OTHERWISE = 0.05  # of a logarithm: what distances of one element alone may differ by
+# Where the domain ends at the earliest: computed and measured crystals differ by as much; and few rows tell less.
+LEAST = {"apart": 0.02, "uneven": 0.01, "stretch": 0.01, "shake": 0.02, "between": 0.001}
 SIGNS = {
     "apart": "how far nearest neighbours are",
     "uneven": "how unevenly far neighbours are",
@@ -45,6 +48,10 @@ class Known:
     high: Floats  # (KINDS, KINDS) Å
     ratio: Floats  # (2,) of distance and sum of radii, where a pair is hardly known
     shortest: Floats  # (MEMORY,) Å, quantiles of the structures' shortest distances
+    kinds: Integers  # (2,) different elements
+    # (KINDS, 2) Å, least and largest of the nearest distances in crystals of one element; 0 where there are none
+    alone: Floats
+    tall: bool  # some pictures do not show all
 
     @classmethod
     def learned(cls, seen: Geometry, numbers: Sequence[NDArray[Any]]) -> "Known":
@@ -65,11 +72,14 @@ class Known:
         return cls(
             len(sizes),
             np.bincount(np.unique(place) % KINDS, minlength=KINDS),
-            np.array([sizes.min(), sizes.max()]),
+            _ends(sizes),
             np.where(few, 0.0, low),
             np.where(few, 0.0, high),
             np.quantile(ratio, [0.005, 0.995]) if len(ratio) else np.ones(2),
             np.quantile(_shortest(seen), np.linspace(0, 1, MEMORY)),
+            _ends(np.array([len(np.unique(each)) for each in numbers])),
+            _alone(seen),
+            bool(seen.tall.any()),
         )
 
     @property
@@ -107,11 +117,35 @@ class Known:
         """What is outside whatever the rest says; 0 where nothing is."""
         count = self.elements[seen.numbers]
         few = np.where(count < self.few, RARELY + 0.1 * (self.few - count) / self.few, 0.0)
-        found = seen.most(np.where(count == 0, UNSEEN, few))
-        sizes = np.diff(seen.first)
-        large = np.where(sizes > self.sites[1], 1 + np.log2(sizes / self.sites[1]), 0.0)
-        small = np.where(sizes < self.sites[0], 1 + np.log2(self.sites[0] / sizes), 0.0)
-        return np.asarray(np.maximum.reduce([found, large, small * pictures]))
+        found = [
+            seen.most(np.where(count == 0, UNSEEN, few)),
+            _outside(self.sizes(seen, pictures=pictures), self.sites),
+            _outside(seen.kinds, self.kinds),
+        ]
+        if pictures:
+            found.append(np.where(seen.tall & (not self.tall), UNSEEN, 0.0))
+        else:
+            other = self.otherwise(seen)
+            found.append(np.where(other > OTHERWISE, np.minimum(other / OTHERWISE, UNSEEN), 0.0))
+        return np.asarray(np.maximum.reduce(found))
+
+    def sizes(self, seen: Geometry, *, pictures: bool) -> Integers:
+        """Sites of each structure. Crystals may be told by another cell: as one that is known, else by the smallest."""
+        sizes, (least, most) = np.diff(seen.first), self.sites.tolist()
+        if not pictures:
+            for at in np.flatnonzero((sizes < least) | (sizes > most)).tolist():
+                smallest = seen.unlike(at)
+                several = most // smallest * smallest
+                sizes[at] = several if several >= least else smallest
+        return sizes
+
+    def otherwise(self, seen: Geometry) -> Floats:
+        """By how much crystals of one element alone differ from those known, as a logarithm; 0 of others."""
+        low, high = self.alone[seen.numbers[seen.first[:-1]]].T
+        nearest = seen.least(seen.nearest)
+        with np.errstate(divide="ignore"):
+            found = np.maximum(np.log(low / nearest), np.log(nearest / high))
+        return np.where((seen.kinds == 1) & (high > 0), np.maximum(found, 0.0), 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +158,9 @@ class Limits:
     @classmethod
     def learned(cls, ordinary: Terms, rows: Terms) -> "Limits":
         """From the terms of structures that are ordinary; `rows` of them tell how the terms add up."""
-        found = cls({name: told(values) for name, values in ordinary.items()})
+        found = cls(
+            {name: told(values, LEAST.get(name, 1e-6)) for name, values in ordinary.items()}
+        )
         total = found.score(found.scaled(rows))
         return cls(found.terms, max(1.0, float(np.quantile(total, ORDINARY))))
 
@@ -183,7 +219,7 @@ class Words:
 
     def of(self, at: int) -> tuple[str, ...]:
         """Why this one is outside."""
-        found = [*self._elements(at), *self._sites(at)]
+        found = [*self._elements(at), *self._sites(at), *self._kinds(at)]
         scaled = {name: values[at] for name, values in self._scaled.items()}
         order = sorted(scaled, key=lambda name: -scaled[name])
         found += [getattr(self, f"_{name}")(at) for name in order if scaled[name] > 1]
@@ -207,11 +243,33 @@ class Words:
                 yield f"{sites} only {held} of {whole} {verb}."
 
     def _sites(self, at: int) -> Iterator[str]:
-        first, last = self._ends(at)
-        size, (least, most) = last - first, self.known.sites.tolist()
-        if size > most or (size < least and self.kind == "images"):
-            those = f"{least} to {most}" if least < most else str(least)
-            yield f"It has {size} sites; the training {self.kind} have {those}."
+        one = self.seen.only(at)
+        size = int(self.known.sizes(one, pictures=self.kind == "images")[0])
+        least, most = self.known.sites.tolist()
+        if not least <= size <= most:
+            whole = len(one.numbers)
+            but = f", {size} but for repetition" if size < whole else ""
+            yield f"It has {_many(whole, 'site')}{but}; the training {self.kind} have {_between(least, most)}."
+
+    def _kinds(self, at: int) -> Iterator[str]:
+        one = self.seen.only(at)
+        kinds, (least, most) = int(one.kinds[0]), self.known.kinds.tolist()
+        if not least <= kinds <= most:
+            hold = f"the training {self.kind} hold {_between(least, most)}"
+            yield f"It holds {_many(kinds, 'element')}; {hold}."
+        elif self.kind == "images":
+            if one.tall[0] and not self.known.tall:
+                yield "It is not flat, as all training images are: its heights are not seen."
+        elif self.known.otherwise(one)[0] > OTHERWISE:
+            yield self._alone(int(one.numbers[0]), float(one.nearest.min()))
+
+    def _alone(self, number: int, nearest: float) -> str:
+        low, high = self.known.alone[number].tolist()
+        those = f"{low:.2f}" if high - low < 0.005 else f"{low:.2f} to {high:.2f}"
+        return (
+            f"Its nearest neighbours are {nearest:.2f} Å apart; in the training {self.kind} of {SYMBOLS[number]} alone "
+            f"they are {those} Å apart."
+        )
 
     def _apart(self, at: int) -> str:
         first, last = self._ends(at)
@@ -225,29 +283,32 @@ class Words:
         return f"{told}{between} are expected from their radii, for such a pair is hardly known."
 
     def _uneven(self, at: int) -> str:
+        seem, usual = _unlike(self.terms["uneven"][at], self.limits.end("uneven"), ".3f")
         return (
-            f"Neighbours of one element are unevenly far, by {self.terms['uneven'][at]:.3f} Å in the mean; "
-            f"in the training {self.kind}, most of which are symmetric, at most {self.limits.end('uneven'):.3f} Å are usual."
+            f"Neighbours of one element are unevenly far, by {seem} Å in the mean; "
+            f"in the training {self.kind}, most of which are symmetric, at most {usual} Å are usual."
         )
 
     def _stretch(self, at: int) -> str:
         value = self.terms["signed"][at]
         way = "long" if value > 0 else "short"
+        seem, usual = _unlike(abs(value), self.limits.end("stretch"), ".1%")
         return (
-            f"Its distances seem {abs(value):.1%} too {way} for its atoms and their surroundings; "
-            f"of {self.kind} like those learned from, up to {self.limits.end('stretch'):.1%} are usual."
+            f"Its distances seem {seem} too {way} for its atoms and their surroundings; "
+            f"of {self.kind} like those learned from, up to {usual} are usual."
         )
 
     def _shake(self, at: int) -> str:
+        seem, usual = _unlike(self.terms["shake"][at], self.limits.end("shake"), ".2f")
         return (
-            f"Its sites seem to be {max(0.0, self.terms['shake'][at]):.2f} Å off the places they would relax to; "
-            f"of {self.kind} like those learned from, up to {self.limits.end('shake'):.2f} Å are usual."
+            f"Its sites seem to be {seem} Å off the places they would relax to; "
+            f"of {self.kind} like those learned from, up to {usual} Å are usual."
         )
 
     def _features(self, at: int) -> str:
-        times = self.scaled["features"][at]
+        times, _ = _unlike(self.scaled["features"][at], 1.0, ".1f")
         return (
-            f"To the network it is unlike all training {self.kind}: its vector lies {times:.1f} times as far from "
+            f"To the network it is unlike all training {self.kind}: its vector lies {times} times as far from "
             "theirs as is usual."
         )
 
@@ -258,6 +319,44 @@ class Words:
         if low <= value <= high:
             seen += ", but none has about this one"
         return f"The shortest distance of two atoms is {value:.2f} Å; {seen}."
+
+
+def _unlike(value: float, other: float, form: str) -> tuple[str, str]:
+    """Both in words, with as many more digits as it takes to tell them apart, but at most three."""
+    kind, digits = form[-1], int(form[1:-1])
+    pairs = [
+        (f"{value:.{more}{kind}}", f"{other:.{more}{kind}}") for more in range(digits, digits + 4)
+    ]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' if count != 1 else ''}"
+
+
+def _between(least: int, most: int) -> str:
+    return f"{least} to {most}" if least < most else str(least)
+
+
+def _ends(values: Integers) -> Integers:
+    return np.array([values.min(), values.max()])
+
+
+def _outside(values: Integers, ends: Integers) -> Floats:
+    """0 within, from 1 on by how many times beyond."""
+    least, most = ends.tolist()
+    beyond = np.maximum(values / most, least / values)
+    return np.where(beyond > 1, 1 + np.log2(beyond), 0.0)
+
+
+def _alone(seen: Geometry) -> Floats:
+    """Least and largest of the nearest distances in crystals of each element alone.  # (KINDS, 2)"""
+    one = seen.kinds == 1
+    element, nearest = seen.numbers[seen.first[:-1]][one], seen.least(seen.nearest)[one]
+    low, high = np.full(KINDS, np.inf), np.zeros(KINDS)
+    np.minimum.at(low, element, nearest)
+    np.maximum.at(high, element, nearest)
+    return np.stack([np.where(high > 0, low, 0.0), high], 1)
 
 
 def _shortest(seen: Geometry) -> Floats:

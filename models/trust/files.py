@@ -48,6 +48,9 @@ def arrays(guide: Guide) -> Arrays:
         "known.high": known.high.astype(np.float32),
         "known.ratio": known.ratio.astype(np.float32),
         "known.shortest": known.shortest.astype(np.float32),
+        "known.kinds": known.kinds.astype(np.int64),
+        "known.alone": known.alone.astype(np.float32),
+        "known.tall": np.array([known.tall], np.int64),
         "limits.whole": np.array([guide.limits.whole]),
         "rest": guide.rest,
         "levels.centre": guide.levels.centre.astype(np.float32),
@@ -184,6 +187,16 @@ class _Reading:
             self.take("known.high", KINDS, KINDS, low=0, high=1e4),
             self.take("known.ratio", 2, low=1e-3, high=1e3),
             self.take("known.shortest", MEMORY, low=0, high=1e4),
+            *self._alone(),
+        )
+
+    def _alone(self) -> tuple[Array, Array, bool]:
+        if "known.kinds" not in self._left:  # a guide of before these were kept: nothing is unlike
+            return np.array([1, KINDS]), np.zeros((KINDS, 2)), True
+        return (
+            self.take("known.kinds", 2, kind="i", low=1, high=KINDS),
+            self.take("known.alone", KINDS, 2, low=0, high=1e4),
+            bool(self.take("known.tall", 1, kind="i", low=0, high=1)[0]),
         )
 
     def _limits(self) -> Limits:

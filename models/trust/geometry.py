@@ -19,6 +19,7 @@ Integers = NDArray[np.int64]
 KINDS = 128  # more than there are elements
 ROOM = 64.0  # Å; more than any edge is long
 CHUNK = 256  # atoms of a picture
+ALIKE = 0.02  # Å, of sums over the neighbours of a site
 FAINT = 0.5  # edges of less weight are beyond the shell of nearest neighbours
 UNKNOWN_RADIUS = 1.7  # Å, of elements whose covalent radius is not published
 
@@ -31,9 +32,10 @@ class Geometry:
     first: Integers  # (structures + 1,) where each one's sites begin
     nearest: Floats  # (sites,) Å, to the nearest neighbour; infinite where there is none
     partner: Integers  # (sites,) the neighbour's atomic number
-    uneven: (
-        Floats  # (structures,) Å, mean gap between distances of a site to neighbours of one element
-    )
+    around: Floats  # (sites,) Å, what sites that are alike have in common
+    # (structures,) Å, mean gap between distances of a site to neighbours of one element
+    uneven: Floats
+    tall: NDArray[np.bool_]  # (structures,) the picture does not show all
 
     def __len__(self) -> int:
         return len(self.uneven)
@@ -59,8 +61,24 @@ class Geometry:
             np.array([0, last - first]),
             self.nearest[first:last],
             self.partner[first:last],
+            self.around[first:last],
             self.uneven[at : at + 1],
+            self.tall[at : at + 1],
         )
+
+    @property
+    def kinds(self) -> Integers:
+        """Different elements of each structure."""
+        held = np.unique(self.owner * KINDS + self.numbers)
+        return np.bincount(held // KINDS, minlength=len(self))
+
+    def unlike(self, at: int) -> int:
+        """Sites of a structure but for repetition: each kind of site occurs as often in every one of its cells."""
+        mine = slice(*self.first[at : at + 2])
+        order = np.lexsort((self.around[mine], self.numbers[mine]))
+        numbers, around = self.numbers[mine][order], self.around[mine][order]
+        starts = np.flatnonzero((np.diff(numbers) > 0) | (np.diff(around) > ALIKE)) + 1
+        return len(order) // int(np.gcd.reduce(np.diff([0, *starts, len(order)])))
 
     def pairs(self) -> tuple[Integers, Integers]:
         """The atomic numbers of each site and its nearest neighbour, the smaller first."""
@@ -99,14 +117,17 @@ def _of_graphs(graphs: Sequence[Graph]) -> Geometry:
     # Of several equally near ones the heaviest, so that no order of edges matters.
     near = distance <= nearest[centre] + 1e-4
     partner = np.maximum.reduceat(np.where(near, element, 0), first_edge)
-    weight = [
-        np.ones(graph.n_edges, np.float32) if graph.weight is None else graph.weight
-        for graph in graphs
-    ]
-    close = np.concatenate(weight) > FAINT
+    weight = np.concatenate(
+        [
+            np.ones(graph.n_edges, np.float32) if graph.weight is None else graph.weight
+            for graph in graphs
+        ]
+    )
+    close = weight > FAINT
+    around = np.add.reduceat(weight * distance * (1 + element / KINDS), first_edge)
     owner = np.repeat(np.arange(len(graphs)), sizes)
     uneven = _gaps(centre[close], element[close], distance[close], owner)
-    return Geometry(numbers, first, nearest, partner, uneven)
+    return Geometry(numbers, first, nearest, partner, around, uneven, np.zeros(len(graphs), bool))
 
 
 def _gaps(centre: Integers, element: Integers, distance: Floats, owner: Integers) -> Floats:
@@ -125,12 +146,15 @@ def _gaps(centre: Integers, element: Integers, distance: Floats, owner: Integers
 def _of_pictures(pictures: Sequence[Picture]) -> Geometry:
     sizes = [picture.n_sites for picture in pictures]
     found = [_nearest(picture) for picture in pictures]
+    nearest = np.concatenate([one[0] for one in found])
     return Geometry(
         np.concatenate([picture.numbers for picture in pictures]).astype(np.int64),
         np.concatenate([[0], np.cumsum(sizes)]),
-        np.concatenate([one[0] for one in found]),
+        nearest,
         np.concatenate([one[1] for one in found]),
+        nearest,
         np.zeros(len(pictures)),
+        np.array([picture.thick for picture in pictures]),
     )
 
 

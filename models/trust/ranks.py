@@ -34,14 +34,18 @@ def auroc(ordinary: Floats, strange: Floats) -> float:
     return float(above / (len(ordinary) * len(strange)))
 
 
-def told(values: Floats) -> Floats:
-    """A distribution in few numbers: quantiles, and where the domain ends.  # (STEPS + 1,)"""
+def told(values: Floats, least: float) -> Floats:
+    """A distribution in few numbers: quantiles, and where the domain ends.  # (STEPS + 1,)
+
+    It is drawn out to `least`, so that what is smaller is ordinary, however much smaller all of these are.
+    """
     shares = 1 - np.logspace(0, np.log10(RARE), STEPS)
     found = np.quantile(values, shares)
     # Of few rows none may be as rare as that: their largest, and a margin, has to do.
     missing = max(0.0, 1 - RARE * len(values))
     limit = found[-1] + missing * MARGIN * max(0.0, found[-1] - float(np.median(values)))
-    return np.append(found, max(limit, 1e-6))
+    drawn_out = np.maximum(found, least * np.arange(STEPS) / STEPS)
+    return np.append(drawn_out, max(limit, least))
 
 
 def strangeness(values: Floats, distribution: Floats) -> Floats:

@@ -104,7 +104,9 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Build:
     """A model of a family; its gauge learns for a moment only."""
     monkeypatch.setattr(gauge, "STEPS", 40)
 
-    def built(name: str, *, members: int = 1, targets: int = 1, rows: int = ROWS) -> Case:
+    def built(
+        name: str, *, members: int = 1, targets: int = 1, rows: int = ROWS, val: bool = True
+    ) -> Case:
         chance = np.random.default_rng(1)
         structures = [MAKE[name](number, chance) for number in range(rows)]
         samples = [featurise(each, INPUTS[name]) for each in structures]
@@ -124,7 +126,8 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Build:
             found = np.array([np.sort(each.initial[:4]) for each in samples], float)
             data = Dataset(samples, data.labels, family(name), distances=found)
         third = np.arange(rows) % 3
-        parts = Split(*(np.flatnonzero(third == part) for part in range(3)))
+        train, choose, test = (np.flatnonzero(third == part) for part in range(3))
+        parts = Split(train, choose if val else choose[:0], test)
         names = [each.name for each in structures]
         trust = fitted(card, networks, data, parts, CPU, names=names, formulas=names)
         assert trust is not None

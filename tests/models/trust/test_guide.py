@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from safetensors.numpy import load as unpacked
 from safetensors.numpy import save as packed
 
 from models.errors import DamagedModel
+from models.graphs.graph import Graph
 from models.infer import Resident
 from models.structures.structure import Structure
 from models.trust import fitting, gauge
-from models.trust.domain import SIGNS, Words
+from models.trust.domain import SIGNS, Known, Words, _unlike
 from models.trust.files import GUIDE, LARGEST, arrays, load, save
 from models.trust.geometry import geometry
 from models.trust.guide import Guide
@@ -124,16 +126,91 @@ def test_what_is_like_the_training_rows_has_no_reason(build: Build, salt: Struct
     assert trust(build("crystal"), salt).reasons == ()
 
 
-def test_a_larger_cell_than_any_is_told(build: Build, salt: Structure) -> None:
-    double = changed(
+@pytest.mark.parametrize("val", [True, False])
+def test_few_rows_to_choose_by_do_not_blind_or_alarm_it(build: Build, *, val: bool) -> None:
+    case = build("crystal", val=val)
+    assert case.trust.guide.limits.whole < 2
+    assert case.trust.domain.flagged["test"] < 0.2
+
+
+def test_heights_that_no_training_image_has_are_told(build: Build) -> None:
+    case = build("image")
+    one = case.data.samples[0]
+    tall = case.resident.answer([replace(one, thick=True)])[0].trust
+    assert any("It is not flat" in reason for reason in tall.reasons)
+    assert case.resident.answer([one])[0].trust.reasons == ()
+
+
+def test_a_guide_of_before_these_signs_were_kept_has_none_of_them(
+    build: Build, tmp_path: Path
+) -> None:
+    case = build("image")
+    kept = {name: np.ascontiguousarray(each) for name, each in arrays(case.trust.guide).items()}
+    for name in ("known.kinds", "known.alone", "known.tall"):
+        del kept[name]
+    data = packed(kept)
+    (tmp_path / GUIDE).write_bytes(data)
+    card = case.card.model_copy(update={"guide_sha256": hashlib.sha256(data).hexdigest()})
+    old = type(case.resident)(card, case.networks, case.resident.device, guide=load(tmp_path, card))
+    tall = replace(case.data.samples[0], thick=True)
+    assert old.answer([tall])[0].trust.reasons == ()
+
+
+def test_a_reason_tells_two_numbers_apart() -> None:
+    assert _unlike(0.0541, 0.0539, ".1%") == ("5.41%", "5.39%")
+    assert _unlike(1.04, 1.0, ".1f") == ("1.04", "1.00")
+    assert _unlike(0.3, 0.1, ".2f") == ("0.30", "0.10")
+
+
+def doubled(salt: Structure) -> Structure:
+    return changed(
         salt,
         lattice=salt.lattice * [[2], [1], [1]],
         numbers=np.tile(salt.numbers, 2),
         fractional=np.concatenate([salt.fractional, salt.fractional + np.eye(3)[0]]) / [2, 1, 1],
     )
-    assert (
-        "It has 16 sites; the training crystals have 8." in trust(build("crystal"), double).reasons
+
+
+def test_more_sites_than_any_are_told(build: Build, salt: Structure) -> None:
+    double = doubled(salt)
+    numbers = double.numbers.copy()
+    numbers[0] = 11  # one lithium is a sodium: nothing repeats
+
+    found = trust(build("crystal"), changed(double, numbers=numbers))
+
+    assert "It has 16 sites; the training crystals have 8." in found.reasons
+
+
+def test_a_crystal_is_as_large_in_every_cell(build: Build, salt: Structure) -> None:
+    primitive = changed(
+        salt,
+        lattice=np.array([[0, 2.5, 2.5], [2.5, 0, 2.5], [2.5, 2.5, 0]]),
+        numbers=np.array([3, 17], np.uint8),
+        fractional=np.array([[0, 0, 0], [0.5, 0.5, 0.5]]),
     )
+    case = build("crystal")
+    assert trust(case, doubled(salt)).reasons == trust(case, primitive).reasons == ()
+
+
+def test_other_numbers_of_elements_than_any_are_told(build: Build, salt: Structure) -> None:
+    found = trust(build("crystal"), changed(salt, numbers=np.full(8, 17, np.uint8)))
+    assert "It holds 1 element; the training crystals hold 2." in found.reasons
+
+
+def test_an_element_alone_is_told_when_its_distances_are_others() -> None:
+    seen = geometry([atom(6, 1.42), atom(26, 2.5), atom(22, 2.9, 8)])
+    known = Known.learned(seen, [np.array([6]), np.array([26]), np.array([22, 8])])
+    others = geometry([atom(6, 1.44), atom(6, 1.545), atom(22, 2.9)])
+
+    assert known.hard(others, pictures=False).tolist() == pytest.approx([0, 1.688, 0], abs=1e-3)
+
+
+def atom(number: int, distance: float, *others: int) -> Graph:
+    """One on its own lattice, or a chain of several."""
+    numbers = np.array([number, *others], np.uint8)
+    ones = np.ones(len(numbers), np.int32)
+    next_one = (np.arange(len(numbers), dtype=np.int32) + 1) % len(numbers)
+    return Graph(numbers, ones, next_one, np.full(len(numbers), distance, np.float32))
 
 
 def test_too_short_distances_are_told(build: Build, salt: Structure) -> None:
