@@ -116,6 +116,7 @@ OXIDES = (
         "seen to gain: the test error may be a little too good."
     ),
 )
+NO_METALS = "Learned from semiconductors and insulators alone: of metals its answers tell nothing."
 SCALE = "Rows of MP-20, a little older in scale (mean difference 0.003 eV/atom), only teach; they judge nothing."
 RESIDUAL = {  # better than the recipe for some: docs/explanation/recipes.md
     "convolution": "residual",
@@ -150,10 +151,17 @@ RELEASES = {
         {**ENERGIES, "batch_size": 32, "learning_rate": 2e-3},
         notes=("Knows cubic ABX3 cells of five atoms alone.", TUNED),
     ),
-    "phonon-peak": Release("Highest peak of the phonon density of states", notes=(RELAXED,)),
-    "refractive-index": Release("Refractive index of semiconductors", notes=(RELAXED,)),
+    "phonon-peak": Release(
+        "Highest peak of the phonon density of states", notes=(RELAXED, NO_METALS)
+    ),
+    "refractive-index": Release(
+        "Refractive index of semiconductors", notes=(RELAXED, NO_METALS)
+    ),
     "heat-capacity": Release("Heat capacity at 300 K, per mole of atoms", notes=(RELAXED,)),
-    "ddec-charge": Release("DDEC charge of each site in metal-organic frameworks", members=3),
+    "ddec-charge": Release(
+        "DDEC charge of each site in metal-organic frameworks", members=3,
+        notes=("The charges of a cell need not add up to zero: before a simulation, take their mean off.",),
+    ),
     "magnetic-moment": Release(
         "Magnetic moment of each site in oxides, absolute value", RESIDUAL, notes=OXIDES,
     ),
@@ -165,7 +173,7 @@ RELEASES = {
     ),
     "adsorption-energy": Release(
         "Adsorption energy of a molecule on a metal, from the starting slab", {"epochs": 40}, members=3,
-        notes=(MOLECULES,),
+        notes=(MOLECULES, "Knows slabs with a molecule on them alone."),
     ),
     "dimer-distance-2d": Release("Distance of two atoms in a plane, from their image", {"epochs": 30}, members=3),
     "dimer-energy-2d": Release("Lennard-Jones energy of two atoms in a plane", {"epochs": 30}, members=3),
@@ -250,6 +258,8 @@ def _brought_out(client: Client, name: str, out: Path) -> Card:
         zipfile.ZipFile(client.export_model(known, Path(scratch) / "model.zip")) as files,
     ):
         card = Card.model_validate_json(files.read(CARD))
+        if card.training is None or card.training.judged:
+            raise SystemExit(f"{name}: these are not the very rows it has learned from: --anew.")
         folder = _place(out / name, card)
         folder.mkdir(parents=True, exist_ok=True)
         files.extractall(folder)
@@ -283,7 +293,9 @@ def _record(card: Card, study: Study) -> TrainingRecord:
     return card.training.model_copy(
         update={
             "dataset": "; ".join(each.words for each in known),
-            "citation": "; ".join(each.citation for each in known),
+            "citation": "; ".join(
+                dict.fromkeys(one for each in known for one in each.citation.split("; "))
+            ),
             "licence": "; ".join(dict.fromkeys(each.licence for each in known)),
         }
     )
