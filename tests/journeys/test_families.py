@@ -21,7 +21,14 @@ def slab() -> bytes:
     return (head + "\n".join(lines) + "\n").encode()
 
 
-@pytest.mark.parametrize(("adsorbate", "anchor"), [(None, 0), ("1", 1), ("C", 0)])
+@pytest.mark.parametrize(
+    ("adsorbate", "anchor"),
+    [
+        (None, 0),
+        pytest.param("1", 1, marks=pytest.mark.slow),  # how it is told, other tests ask for as well
+        pytest.param("C", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_sites_and_bonds_are_answered_beside_a_crystal(
     start: Callable, tmp_path: Path, adsorbate: str | None, anchor: int
 ) -> None:
