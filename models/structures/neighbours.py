@@ -1,7 +1,8 @@
 """Who is near whom in a crystal: looked for only as far as needed, in bounded memory.
 
 Positions and distances come by plain sums in one fixed order: the same bits on every machine, and the
-same that pymatgen's neighbour search computes, which is what makes a choice among equals repeatable.
+same that pymatgen's neighbour search computes where its BLAS adds in that order too (some kernels do not).
+That is what makes a choice among equals repeatable.
 """
 
 import math

@@ -3,8 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pymatgen.core import Lattice
-from pymatgen.core import Structure as Crystal
+from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from models.graphs.featurise import featurise
 from models.settings.graph import GraphSettings, Ties
@@ -16,9 +15,16 @@ RELEASED = GraphSettings(ties=Ties.RELEASED)
 
 
 def published_choice(structure: Structure) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The twelve that the published code takes: a stable sort of pymatgen's list."""
-    crystal = Crystal(Lattice(structure.lattice), structure.numbers, structure.fractional)
-    centre, point, _, distance = crystal.get_neighbor_list(8.0)
+    """The twelve that the published code takes: a stable sort of pymatgen's list.
+
+    Positions are summed here: pymatgen leaves that to BLAS, which rounds otherwise on some machines.
+    """
+    a, b, c = structure.fractional.T[:, :, None] * structure.lattice[:, None]
+    at = np.ascontiguousarray(a + b + c)
+    lattice, periodic = np.ascontiguousarray(structure.lattice), np.ones(3, np.int64)
+    centre, point, _, distance = find_points_in_spheres(at, at, 8.0, periodic, lattice, 1e-8)
+    other = (centre != point) | (distance > 1e-8)
+    centre, point, distance = centre[other], point[other], distance[other]
     order = np.lexsort((distance, centre))  # stable
     counts = np.bincount(centre, minlength=len(structure.numbers))
     rank = np.arange(len(order)) - (np.cumsum(counts) - counts)[centre[order]]
