@@ -122,7 +122,7 @@ class Site:
         ended = ("succeeded", "failed", "cancelled")
         until(lambda: self.call("GET", f"/v1/jobs/{job}")[1]["status"] in ended, "the screening")
         _, told = self.call("GET", f"/v1/screenings/{job}")
-        assert told["status"] == "succeeded", told
+        assert told["status"] == "succeeded", json.dumps(told)
         assert (told["job"]["progress"]["done"], told["job"]["progress"]["failed"]) == (SCREENED, 0)
         _, table = self.call("GET", f"/v1/screenings/{job}/results?format=csv")
         rows = list(csv.DictReader(io.StringIO(table)))

@@ -320,6 +320,22 @@ def test_a_parent_is_queued_again_to_close_when_its_last_child_has_ended(jobs, r
     assert jobs.finish(closing, Status.SUCCEEDED)
 
 
+def test_a_late_beat_renews_nothing_that_was_left_to_children(jobs, redis):
+    """Else its lease would end, and a parent would close before its children have ended."""
+    parent, claim = claimed(jobs)
+    submitted(jobs, id=child_id(parent, 0), parent=parent)
+    jobs.spread(claim, 1)
+    screening, cutter = claimed(jobs, kind=Task.SCREEN)
+    chunk = new(id=child_id(screening, 0), kind=Task.CHUNK, parent=screening, total=1)
+    jobs.cut(cutter, chunk, 0, size_bytes=1, last="0")
+    jobs.sleep(cutter, 1, cut=1, whole=True)
+    for each in (claim, cutter):
+        assert jobs.beat(each) is Beat.LOST
+        assert jobs.progress(each, 1, 0, 1) is Beat.LOST
+        assert redis.zscore("mp:leases", each.id) is None
+        assert jobs.get(each.id).status is Status.RUNNING
+
+
 def test_a_lost_closing_is_done_again(jobs, redis):
     parent, children = parent_of(jobs, 1)
     end(jobs, children[0])

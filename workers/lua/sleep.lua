@@ -7,6 +7,7 @@ if status ~= 'running' and status ~= 'cancelling' then return 0 end
 -- Not all that was cut is known here: this broker has lost its last second. The lease ends, and a successor goes on.
 if ARGV[7] ~= '' and status == 'running' and ARGV[7] ~= (redis.call('HGET', key, 'cut') or '0') then return 0 end
 redis.call('ZREM', 'mp:leases', id)
+redis.call('HDEL', key, 'worker')  -- a beat on its way must not renew what nobody holds
 if ARGV[5] == '1' then
   local cut, items = unpack(redis.call('HMGET', key, 'cut', 'items'))
   redis.call('HSET', key, 'cut', cut or '0', 'children', cut or '0', 'total', items or '0')

@@ -4,8 +4,8 @@ local id, t = ARGV[1], now()
 local key = record(id)
 local status = status_for(id, ARGV[2], ARGV[3])
 if status ~= 'running' and status ~= 'cancelling' then return 0 end
-if redis.call('HEXISTS', key, 'children') == 1 then return 1 end  -- the same call again
 redis.call('ZREM', 'mp:leases', id)
+redis.call('HDEL', key, 'worker')  -- a beat on its way must not renew what nobody holds
 local ended, failed = 0, 0
 for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do
   if status == 'cancelling' then cancel_job(child, t) end
