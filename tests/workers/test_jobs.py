@@ -336,6 +336,70 @@ def test_a_late_beat_renews_nothing_that_was_left_to_children(jobs, redis):
         assert jobs.get(each.id).status is Status.RUNNING
 
 
+def cut_of(jobs: Jobs, number: int) -> tuple[str, Claim, list[str]]:
+    """A screening that is held, and its chunks so far."""
+    screening, cutter = claimed(jobs, kind=Task.SCREEN)
+    chunks = [child_id(screening, one) for one in range(number)]
+    for one, chunk in enumerate(chunks):
+        order = new(id=chunk, kind=Task.CHUNK, parent=screening, total=1)
+        assert jobs.cut(cutter, order, one, size_bytes=1, last="0").word == "ok"
+    return screening, cutter, chunks
+
+
+def test_a_screening_cancelled_before_it_is_cut_further_waits_for_its_chunks(jobs, redis):
+    """Else whoever took it then would close it without them."""
+    screening, cutter, chunks = cut_of(jobs, 2)
+    jobs.sleep(cutter, 1, cut=2)
+    end(jobs, chunks[0])
+    running = jobs.claim(chunks[1], "w")
+    assert jobs.get(screening).status is Status.QUEUED
+    assert jobs.cancel(screening) is Status.CANCELLING
+    assert jobs.claim(screening, "early") is None
+    assert not redis.exists("mp:wake:cut", "mp:waiting:parse")
+    jobs.finish(running, Status.CANCELLED)
+    assert jobs.claim(screening, "closer").status is Status.CANCELLING
+
+
+@pytest.mark.parametrize("end_of_worker", ["lost", "told to stop"])
+def test_who_has_left_a_cancelled_screening_to_its_chunks_holds_it_no_more(
+    jobs, redis, end_of_worker
+):
+    """Else a late beat would lease it, and with the lease it would end before its chunks."""
+    screening, cutter, chunks = cut_of(jobs, 1)
+    jobs.claim(chunks[0], "w")
+    jobs.cancel(screening)
+    if end_of_worker == "lost":
+        lapse(redis, screening)
+        jobs.reconcile()
+    else:
+        jobs.release(cutter)
+    assert jobs.beat(cutter) is Beat.LOST
+    assert not jobs.finish(cutter, Status.CANCELLED)
+    assert redis.zscore("mp:leases", screening) is None
+    assert jobs.get(screening).status is Status.CANCELLING
+
+
+def test_a_parent_of_whose_children_a_forgetful_broker_knows_only_some_spreads_again(jobs, redis):
+    parent, claim = claimed(jobs)
+    submitted(jobs, id=child_id(parent, 0), parent=parent)
+    assert not jobs.spread(claim, 2)
+    lapse(redis, parent)
+    jobs.reconcile()
+    again = jobs.claim(parent, "next")
+    submitted(jobs, id=child_id(parent, 1), parent=parent)
+    assert again.children is None
+    assert jobs.spread(again, 2)
+
+
+def test_a_child_that_was_deleted_is_not_made_again_by_a_late_submit(jobs):
+    """It would be counted twice, and its parent would close too early."""
+    parent, children = parent_of(jobs, 2)
+    end(jobs, children[0])
+    assert jobs.delete(children[0])
+    submitted(jobs, id=children[0], parent=parent)
+    assert jobs.get(children[0]) is None
+
+
 def test_a_lost_closing_is_done_again(jobs, redis):
     parent, children = parent_of(jobs, 1)
     end(jobs, children[0])

@@ -153,10 +153,11 @@ local function sleep_until(id, ended, t)
   end
 end
 
--- It is cancelled: its chunks go, and with the last of them it closes.
+-- It is cancelled: its chunks go, and with the last of them it closes. Nobody may claim or hold it before.
 local function cancel_chunks(id, t)
-  redis.call('ZREM', 'mp:due', id)
-  redis.call('HDEL', record(id), 'wake_at')
+  unlist(id)
+  redis.call('HSET', record(id), 'closing', '0')
+  redis.call('HDEL', record(id), 'wake_at', 'worker')
   for _, child in ipairs(redis.call('SMEMBERS', 'mp:children:' .. id)) do cancel_job(child, t) end
   sleep_until(id, redis.call('HGET', record(id), 'cut') or '0', t)
 end

@@ -6,6 +6,8 @@ if redis.call('EXISTS', key) == 1 then return 'exists' end
 local job = cjson.decode(ARGV[4])
 local parent = job.parent and redis.call('HGET', record(job.parent), 'status')
 if job.parent and (not parent or ENDED[parent]) then return 'exists' end  -- nobody waits for it any more
+-- It has ended and gone: made again, it would be counted twice.
+if job.parent and redis.call('SISMEMBER', 'mp:children:' .. job.parent, id) == 1 then return 'exists' end
 if not job.parent and redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[2]) then return 'full' end
 if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
 local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
