@@ -176,7 +176,11 @@ def _why_none(card: Card) -> str:
     rows = card.training.rows.get("val", 0) if card.training else 0
     if card.domain is None:
         return "nothing is known of rows to calibrate them by"
-    return f"they are calibrated by ten labelled validation structures or more, and it had {rows}"
+    known = "they are calibrated by ten labelled validation structures or more, and it had"
+    division = card.training and card.training.division
+    if division and division.by in ("composition", "group"):
+        return f"{known} {rows}, of which those that the split keeps together count once"
+    return f"{known} {rows}"
 
 
 def _by_element(shown: Shown) -> str:

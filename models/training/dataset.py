@@ -53,6 +53,7 @@ class Dataset:
     distances: Values | None = (
         None  # (rows, ranks) of bonds: what is judged is sorted, what is learned is not
     )
+    groups: Rows | None = None  # (rows,) which were kept together, and so are one witness
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -97,7 +97,7 @@ class Plan(Part):
         if split.by == "given":
             assert split.column is not None
             return [columns[split.column][row] for row in rows]
-        return divided(self._groups(columns, rows), split.val, split.test, split.seed)
+        return divided(self.groups(columns, rows), split.val, split.test, split.seed)
 
     def asked(self) -> tuple[str, ...]:
         """Parts that must have rows."""
@@ -112,8 +112,9 @@ class Plan(Part):
         given = [str(self.split.column)] if self.split.by == "given" else []
         return bond + given
 
-    def _groups(self, columns: Columns, rows: Sequence[int]) -> list[object]:
-        if self.split.by == "random":
+    def groups(self, columns: Columns, rows: Sequence[int]) -> list[object]:
+        """What these rows are divided by: those of one group stay together."""
+        if self.split.by in ("random", "given"):
             return [columns[STRUCTURES][row] for row in rows] if self.split.alike else list(rows)
         named = columns["formula" if self.split.by == "composition" else str(self.split.column)]
         # A row without a group is one by itself.

@@ -1,7 +1,7 @@
 """From a stored data set to what a network learns from: samples, labels, and the part of each row."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,12 +66,14 @@ def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Sour
     labelled = plan.labelled(columns)
     # As the service has foreseen it: rows that cannot be read leave their part, and no other row moves.
     part = dict(zip(labelled, plan.parts(columns, labelled), strict=True))
-    split = Split.of([part[row] for row in found.rows.tolist()])
+    rows = found.rows.tolist()
+    split = Split.of([part[row] for row in rows])
     for each in plan.asked():
         if not len(getattr(split, each)):
             raise _empty(each, found.refused)
+    _, groups = np.unique([str(one) for one in plan.groups(columns, rows)], return_inverse=True)
     return Source(
-        found.data,
+        replace(found.data, groups=groups),
         found.rows,
         stored,
         found.classes,

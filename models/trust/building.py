@@ -134,6 +134,6 @@ def _difficulties(guide: Guide, data: Dataset, val: Part) -> tuple[Difficulty, .
         each = errors(guide, data, val, target)
         if not each.enough:
             return ()
-        votes = votes_of(each.owners)
+        votes = votes_of(each.witnesses)
         found.append(Difficulty.fitted(each.table, each.kinds, each.errors, votes))
     return tuple(found)

@@ -1,8 +1,9 @@
 """Conformal intervals: half their width is a factor times a difficulty, which is learned from few rows with few numbers.
 
 The factor of a level is a quantile of |error| / difficulty over rows that the networks have not learned from, with
-the correction for so many rows. Lines of one structure (its sites, its bonds) are no independent witnesses: each
-structure has one vote, shared by its lines (hierarchical conformal prediction).
+the correction for so many rows. Lines of one structure (its sites, its bonds) are no independent witnesses, nor are
+structures that a split keeps together (of one composition, of one group): each such owner has one vote, shared by its
+lines (hierarchical conformal prediction).
 """
 
 from collections.abc import Iterator

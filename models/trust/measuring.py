@@ -37,9 +37,9 @@ def intervals(
 def _interval(val: Errors, test: Errors | None, difficulty: Difficulty) -> "Intervals":
     from models.trust.told import Intervals
 
-    scores = out_of_fold(val.table, val.kinds, val.errors, val.owners)
-    levels, found = factors(scores, val.owners)
-    made = Intervals(rows=len(np.unique(val.owners)), levels=levels, factors=found)
+    scores = out_of_fold(val.table, val.kinds, val.errors, val.witnesses)
+    levels, found = factors(scores, val.witnesses)
+    made = Intervals(rows=len(np.unique(val.witnesses)), levels=levels, factors=found)
     if test is None or not len(test.errors):
         return made
     measured = measure(made, difficulty.of(test.table, test.kinds), test.errors, test.owners)

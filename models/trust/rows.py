@@ -14,7 +14,7 @@ from models.trust.geometry import Floats, Integers
 from models.trust.guide import Guide, Looked
 from models.trust.lines import Lines, lines
 
-FEWEST = 10  # structures with a label, to calibrate by
+FEWEST = 10  # groups of structures with a label, to calibrate by
 CHUNK = 256
 
 
@@ -92,12 +92,13 @@ class Errors:
     table: Floats
     kinds: Integers
     errors: Floats
-    owners: Integers
+    owners: Integers  # its structure
+    witnesses: Integers  # the group of that: what errs together counts once
 
     @property
     def enough(self) -> bool:
         """Whether intervals can be told from so many."""
-        return len(np.unique(self.owners)) >= FEWEST
+        return len(np.unique(self.witnesses)) >= FEWEST
 
 
 def errors(guide: Guide, data: Dataset, part: Part, target: int) -> Errors:
@@ -105,7 +106,9 @@ def errors(guide: Guide, data: Dataset, part: Part, target: int) -> Errors:
     of, labels = labelled(guide.family, data, part.answered, len(guide.mean))
     table = guide.table(of, part.looked)
     mine = (of.target == target) & np.isfinite(labels)
-    return Errors(table[mine], of.kind[mine], (of.value - labels)[mine], of.owner[mine])
+    owners = of.owner[mine]
+    witnesses = owners if data.groups is None else data.groups[part.answered.rows[owners]]
+    return Errors(table[mine], of.kind[mine], (of.value - labels)[mine], owners, witnesses)
 
 
 def beside(guide: Guide, of: Part) -> Floats:

@@ -18,7 +18,9 @@ class Intervals(Frozen):
     """Calibrated intervals of one target: half the width is `factor(level)` × the answer's difficulty."""
 
     rows: int = Field(
-        ge=1, description="Structures it was calibrated on: validation rows, never learned from."
+        ge=1,
+        description="Structures it was calibrated on: validation rows, never learned from. Those that the split keeps "
+        "together count once.",
     )
     levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         min_length=1, max_length=200, description="Ascending; the last is the highest there is."

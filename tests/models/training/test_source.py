@@ -37,6 +37,28 @@ def test_labels_of_skewed_cells_are_said_to_be_those_of_one(make: Make, tmp_path
     assert source.notes[0].startswith("The cells of 6 rows are not orthogonal")
 
 
+def test_rows_that_stay_together_are_one_witness(make: Make, tmp_path: Path) -> None:
+    with Writer(tmp_path / "set", [Plan("energy", "number"), Plan("metal", "text")]) as writer:
+        for at in range(30):
+            labels = {"energy": float(at), "metal": None if at > 27 else str(at // 4)}
+            writer.add(make([3 + at / 100] * 3, [[6, 14, 32][at % 3]], [[0, 0, 0]]), labels)
+        writer.close(About("set_1", "crystals", "me", "crystals.jsonl"))
+    made = resolved("crystal", "best", {}, targets=1, classifies=False)
+    target = {"column": "energy", "property": "energy", "unit": "eV"}
+
+    def groups(**split: str) -> list[int]:
+        order = Order(
+            family="crystal", targets=[target], split=split, input={}, network={}, training={}
+        )
+        source = read(Stored(tmp_path / "set"), order, made.input, lambda _done, _total: None)
+        return source.data.groups.tolist()
+
+    found = groups(by="group", column="metal")
+    assert [found.index(one) for one in found] == [at // 4 * 4 for at in range(28)] + [28, 29]
+    assert len(set(groups(by="composition"))) == 3
+    assert len(set(groups(by="random"))) == 30
+
+
 def test_rows_that_judge_what_was_taught_are_counted(make: Make, tmp_path: Path) -> None:
     parts = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
     again = {7: 0, 9: 1, 10: 1}  # the structure of which other row

@@ -1,7 +1,7 @@
 """Small models that have learned nothing, of every family, and rows to judge them by."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from models.settings.network import (
 )
 from models.settings.slab import SlabSettings
 from models.structures.structure import Structure
-from models.training.dataset import Dataset, Labels
+from models.training.dataset import Dataset, Labels, Rows
 from models.training.split import Split
 from models.trust import gauge
 from models.trust.fitting import Fitted, fitted
@@ -105,7 +105,13 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Build:
     monkeypatch.setattr(gauge, "STEPS", 40)
 
     def built(
-        name: str, *, members: int = 1, targets: int = 1, rows: int = ROWS, val: bool = True
+        name: str,
+        *,
+        members: int = 1,
+        targets: int = 1,
+        rows: int = ROWS,
+        val: bool = True,
+        groups: Rows | None = None,
     ) -> Case:
         chance = np.random.default_rng(1)
         structures = [MAKE[name](number, chance) for number in range(rows)]
@@ -125,6 +131,7 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Build:
         if name == "bond":
             found = np.array([np.sort(each.initial[:4]) for each in samples], float)
             data = Dataset(samples, data.labels, family(name), distances=found)
+        data = replace(data, groups=groups)
         third = np.arange(rows) % 3
         train, choose, test = (np.flatnonzero(third == part) for part in range(3))
         parts = Split(train, choose if val else choose[:0], test)

@@ -52,6 +52,19 @@ def test_a_kept_guide_says_the_same(build: Build, family: str, tmp_path: Path) -
     assert (tmp_path / GUIDE).stat().st_size < 2_000_000
 
 
+@pytest.mark.parametrize("family", ["crystal", "site"])
+def test_what_was_kept_together_has_one_vote(build: Build, family: str) -> None:
+    groups = np.arange(90) // 9  # of three validation rows each
+    alone, together = (
+        build(family).card.intervals[0],
+        build(family, groups=groups).card.intervals[0],
+    )
+    assert alone.rows > together.rows == 10
+    assert together.highest == pytest.approx(10 / 11)
+    assert together.judged == alone.judged
+    assert build(family, groups=np.arange(90) // 10).card.intervals is None
+
+
 def test_company_does_not_matter(build: Build) -> None:
     case = build("crystal")
     ask = case.resident.answer
