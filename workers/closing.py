@@ -1,18 +1,33 @@
 """The end of a screening: what was lost becomes rows, and the shards are counted."""
 
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
 from models.catalogue import Catalogue
-from models.errors import ModelError
+from models.errors import MatpropError, ModelError
 from workers.contract import ChunkOrder
 from workers.files import Files
-from workers.jobs import Status
-from workers.owning import Counts, Hold, Outcome
+from workers.jobs import Beat, Status
+from workers.owning import Counts, Hold, Outcome, Stopped
 from workers.pack import listed
 from workers.shards import Sheet, about_shard, failed_record, look
 
 log = logging.getLogger("matprop.worker")
+
+
+def closed(files: Files, job: str) -> Counts | None:
+    """What a screening came to of whose end the broker knows nothing any more."""
+    path = _whole(files, job)
+    if not files.is_there(path):
+        return None
+    done, failed, total = json.loads(path.read_bytes())
+    return done, failed, total
+
+
+def _whole(files: Files, job: str) -> Path:
+    return files.screening(job) / "closed.json"
 
 
 class Closer:
@@ -28,11 +43,11 @@ class Closer:
         lost = hold.jobs.lost(claim.id)
         for number, chunk in sorted(lost.items()):
             hold.grip.touch()
-            if not self.files.is_there(self.files.shard(claim.id, number)):
-                self._write_lost(hold, ChunkOrder.model_validate(chunk["order"]), chunk["error"])
+            order = ChunkOrder.model_validate(chunk["order"])
+            if not self._is_made(self.files.shard(claim.id, number), order):
+                self._write_lost(hold, order, chunk["error"])
         counts, missing = self._counts(hold)
-        for left in self.files.shards(claim.id).glob(".*"):  # of workers that were killed
-            left.unlink(missing_ok=True)
+        self._tidy(hold)
         if claim.status is Status.CANCELLING:
             return Outcome(Status.CANCELLED, counts=counts)
         if missing:
@@ -41,15 +56,44 @@ class Closer:
             )
         return self._outcome(hold, counts, lost)
 
+    def _is_made(self, shard: Path, order: ChunkOrder) -> bool:
+        """Of this chunk: a broker that lost its last second may have had another one of its number."""
+        if not self.files.is_there(shard):
+            return False
+        about = look(shard)
+        return (about.first, about.mark) == (order.first, order.mark)
+
+    def _tidy(self, hold: Hold) -> None:
+        """What workers that were killed have left, and shards of chunks that a broker has forgotten. Raises: Stopped."""
+        claim = hold.claim
+        folder = self.files.shards(claim.id)
+        for left in folder.glob(".*"):
+            left.unlink(missing_ok=True)
+        for entry in self.files.store.list(f"{self.files.key(folder)}/"):
+            shard = self.files.root / entry.key
+            if shard.stem.isdecimal() and int(shard.stem) >= claim.cut:
+                if hold.jobs.beat(claim) is Beat.LOST:  # and so they may be of who has it now
+                    raise Stopped(Beat.LOST)
+                self.files.forget(shard)
+
     def _outcome(self, hold: Hold, counts: Counts, lost: dict[int, dict[str, Any]]) -> Outcome:
         claim = hold.claim
         if claim.fault is not None:
             return Outcome(Status.FAILED, claim.fault, counts)
         if lost and len(lost) == claim.cut:
             return Outcome(Status.FAILED, next(iter(lost.values()))["error"], counts)
-        upload = self.files.upload(claim.id)
-        afterwards = None if counts[1] else lambda: self.files.forget(upload)
+        afterwards = None if counts[1] else lambda: self._forget_upload(claim.id, counts)
         return Outcome(Status.SUCCEEDED, None, counts, afterwards)
+
+    def _forget_upload(self, job: str, counts: Counts) -> None:
+        """What it came to stays: a broker that forgets its end would have it done again."""
+        try:
+            with self.files.written(_whole(self.files, job), "closed") as file:
+                file.write(json.dumps(counts).encode())
+        except (OSError, MatpropError) as error:
+            log.warning("%s An upload is kept until its job goes.", error)
+            return
+        self.files.forget(self.files.upload(job))
 
     def _counts(self, hold: Hold) -> tuple[Counts, list[int]]:
         done = failed = 0

@@ -26,6 +26,7 @@ from models.errors import (
     UnknownDataset,
 )
 from workers import limited
+from workers.closing import closed
 from workers.contract import ChunkOrder, ScreenOrder, Task
 from workers.files import Files
 from workers.jobs import Beat, Claim, Job, NewJob, Status, child_id
@@ -114,6 +115,8 @@ class Cutter:
         claim = hold.claim
         if claim.children is not None or claim.status is Status.CANCELLING:
             return self.close(hold)
+        if (counts := closed(self.files, claim.id)) is not None:
+            return Outcome(Status.SUCCEEDED, counts=counts)
         try:
             return self._cut(hold)
         except Stopped as stop:

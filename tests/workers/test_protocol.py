@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from workers.contract import Task
+from tests.workers.test_screening import Desk, words
+from workers.contract import BULK, CUT, Task
 from workers.jobs import Beat, Claim, Jobs, NewJob, Status, child_id
 from workers.owning import Stopped
 
@@ -549,3 +550,43 @@ def play(redis: Redis, story: list[tuple[int, int]]) -> None:
 )
 def test_whatever_is_lost_or_late_each_job_ends_once_with_all_its_parts(redis, story):
     play(redis, story)
+
+
+def test_rows_of_chunks_that_the_broker_forgot_are_not_doubled(stage, settings, monkeypatch):
+    desk = Desk.of(stage, settings)
+    job = desk.submit(("a.zip", words(60)))
+    before = kept(desk.jobs.redis)
+    desk.step(CUT)
+    while desk.step(BULK):
+        pass
+    restored(desk.jobs.redis, before)
+    monkeypatch.setattr("workers.cutting.goal", lambda *_: (1000, 1e9))
+    assert desk.finish(job).done == 60
+    assert [row["index"] for row in desk.rows(job)] == list(range(60))
+
+
+def test_a_chunk_that_was_lost_is_told_though_the_broker_forgot_another_of_its_number(
+    stage, settings, monkeypatch
+):
+    desk = Desk.of(stage, settings)
+    job = desk.submit(("a.zip", words(60)))
+    before = kept(desk.jobs.redis)
+    desk.step(CUT)
+    desk.step(BULK)
+    restored(desk.jobs.redis, before)
+    monkeypatch.setattr("workers.cutting.goal", lambda *_: (1000, 1e9))
+    desk.step(CUT)
+    desk.jobs.finish(desk.jobs.claim(desk.take(BULK), "w.1"), Status.FAILED, ERROR)
+    desk.finish(job)
+    assert [row["code"] for row in desk.rows(job)] == ["internal"] * 60
+
+
+def test_a_screening_whose_end_the_broker_forgot_ends_so_again(stage, settings):
+    desk = Desk.of(stage, settings)
+    job = desk.submit(("a.zip", words(60)))
+    before = kept(desk.jobs.redis)
+    ended = desk.finish(job)
+    restored(desk.jobs.redis, before)
+    again = desk.finish(job)
+    assert (again.status, again.done, again.failed, again.total) == (ended.status, 60, 0, 60)
+    assert [row["index"] for row in desk.rows(job)] == list(range(60))
