@@ -288,6 +288,11 @@ class World:
         """What wakes a worker gets lost."""
         self.woken()
 
+    def hear_slowly(self) -> None:
+        """A worker takes what wakes it, and claims it later."""
+        if (job := self.woken()) is not None:
+            self.messages.append(job)
+
     def woken(self) -> str | None:
         """What a worker takes next; of messages any."""
         ways = sorted(self.redis.keys("mp:wake:*"))
@@ -520,6 +525,7 @@ STORY: tuple[Callable[[World], None], ...] = (
     *[World.keep, World.forget] * 2,
     World.beat_late,
     World.lose_message,
+    World.hear_slowly,
     World.vanish,
     World.stop,
     *[World.cancel] * 2,
