@@ -49,6 +49,13 @@ class Files:
         """The records that a job answered with, one JSON line each."""
         return self._of_job("results", job, "jsonl")
 
+    def answered(self, job: str) -> Path | None:
+        """The result of a job whose upload has gone: it succeeded, though the broker may have forgotten that."""
+        result = self.result(job)
+        if self.is_there(self.upload(job)) or not self.is_there(result):
+            return None
+        return self.fetch(result)
+
     def lend(self, job: str, to: str) -> None:
         """The upload of a job serves another one too. Raises: FileNotFoundError when it is gone."""
         if self.shared:

@@ -100,6 +100,10 @@ class Predictor:
     def run(self, hold: Hold) -> Outcome:
         """From the upload to the result file. Raises: Stopped, MatpropError."""
         claim = hold.claim
+        if (before := self.files.answered(claim.id)) is not None:
+            with before.open("rb") as lines:
+                records = sum(1 for _ in lines)
+            return Outcome(Status.SUCCEEDED, counts=(records, 0, records))
         order = PredictOrder.model_validate_json(claim.order)
         cards = [self.catalogue.get(model)[0] for model in order.models]
         upload = self._upload(claim.id)

@@ -75,6 +75,14 @@ def test_a_second_attempt_registers_no_second_version(desk):
     assert not (desk.files.models() / "mine" / "2").exists()
 
 
+def test_an_end_that_the_broker_forgot_is_told_again(desk):
+    job = desk.run(b"good")
+    desk.jobs.redis.hset(f"mp:job:{job.id}", "status", "queued")
+    assert desk.holder.run(job.id, desk.importer.run)
+    assert desk.jobs.get(job.id).status is Status.SUCCEEDED
+    assert not (desk.files.models() / "mine" / "2").exists()
+
+
 def test_a_version_predicts_what_those_before_it_did(desk):
     desk.run(b"good")
     job = desk.run(b"other")

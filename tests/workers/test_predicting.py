@@ -261,6 +261,15 @@ def test_uploads_go_unless_something_can_be_retried(stage):
     assert stage.files.upload(bad.id).exists()
 
 
+def test_an_end_that_the_broker_forgot_is_told_again(stage):
+    job, records = stage.predict(("a", "H1 H2"), ("b", "H3"))
+    stage.jobs.redis.hset(f"mp:job:{job.id}", "status", "queued")
+    assert stage.holder.run(job.id, stage.predictor.run)
+    again = stage.jobs.get(job.id)
+    assert (again.status, again.done, again.failed, again.total) == (Status.SUCCEEDED, 3, 0, 3)
+    assert len(stage.files.result(job.id).read_text().splitlines()) == len(records)
+
+
 def test_a_beat_learns_of_a_cancel(stage):
     job = stage.submit(("a", "H1"))
     claim = stage.jobs.claim(job, "w")
