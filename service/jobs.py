@@ -16,6 +16,9 @@ from workers.jobs import Job
 # Kinds of jobs that make something that outlives them.
 MAKING = frozenset({Task.IMPORT, Task.TRAIN, Task.TUNE, Task.DATASET})
 
+# Chunks are parts of a screening, which goes as a whole.
+SENT = tuple(task for task in Task if task is not Task.CHUNK)
+
 
 async def owned(house: House, who: Caller, job: str, *kinds: Task) -> Job:
     """The caller's job; raises `Problem`, the same for a foreign job as for none."""
@@ -25,7 +28,7 @@ async def owned(house: House, who: Caller, job: str, *kinds: Task) -> Job:
             record = await house.jobs.get(job)
         except ValueError:  # not an id at all
             record = None
-    if record is None or record.owner != who.owner or (kinds and record.kind not in kinds):
+    if record is None or record.owner != who.owner or record.kind not in (kinds or SENT):
         raise Problem("unknown_job", f"There is no job {brief(job, 60)!r}.")
     return record
 

@@ -12,7 +12,7 @@ from service import events
 from service.dependencies import TheCaller, TheHouse
 from service.documented import answer, problems
 from service.house import House
-from service.jobs import made_by, owned
+from service.jobs import SENT, made_by, owned
 from service.keys import Caller
 from service.problems import Problem
 from service.reach import reaching
@@ -23,7 +23,7 @@ from workers.jobs import Job, Status, new_id
 
 router = APIRouter(tags=["jobs"])
 WITH_FILES = frozenset({Task.PREDICT, Task.IMPORT, Task.DATASET})
-LISTED = " ".join(task for task in Task if task is not Task.CHUNK)  # those are part of a screening
+LISTED = " ".join(SENT)
 NO_STORE = {"Cache-Control": "no-cache"}
 
 

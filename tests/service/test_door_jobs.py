@@ -171,6 +171,20 @@ def test_unknown_jobs_are_404_everywhere(door: Any) -> None:
             assert code(door.client.request(method, f"/v1/jobs/{job}{path}"), 404) == "unknown_job"
 
 
+def test_a_part_of_a_screening_is_no_job_of_anybody(open_door: Any) -> None:
+    with open_door() as door:
+        door.worker.sleep()
+        jobs = Jobs(connect(door.settings))
+        chunk = NewJob(id=new_id("job"), kind=Task.CHUNK, order="{}", owner="local", parent=NOBODY)
+        jobs.redis.hset(f"mp:job:{NOBODY}", "status", "running")
+        assert jobs.submit(chunk)
+        assert code(door.client.post(f"/v1/jobs/{chunk.id}/cancel"), 404) == "unknown_job"
+        found = jobs.get(chunk.id)
+        jobs.redis.close()
+    assert found is not None
+    assert found.status is Status.QUEUED
+
+
 def big(door: Any) -> str:
     """A job that tells each of its states; small ones tell their end only."""
     return str(door.predict(*[GOOD] * 9, Prefer="wait=20").json()["job"])
