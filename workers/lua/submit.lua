@@ -6,10 +6,10 @@ if redis.call('EXISTS', key) == 1 then return 'exists' end
 local job = cjson.decode(ARGV[4])
 local parent = job.parent and redis.call('HGET', record(job.parent), 'status')
 if job.parent and (not parent or ENDED[parent]) then return 'exists' end  -- nobody waits for it any more
--- It has ended and gone: made again, it would be counted twice.
-if job.parent and redis.call('SISMEMBER', 'mp:children:' .. job.parent, id) == 1 then return 'exists' end
 if not job.parent and redis.call('ZCARD', 'mp:due') >= tonumber(ARGV[2]) then return 'full' end
 if redis.call('EXISTS', 'mp:full') == 1 then return 'full' end
+-- One that was there before has ended and gone: made again, it would be counted twice.
+if job.parent and redis.call('SADD', 'mp:children:' .. job.parent, id) == 0 then return 'exists' end
 local fields = { 'status', 'queued', 'attempt', '0', 'lost', '0', 'tries', '0',
   'done', '0', 'failed', '0', 'created', ms(t) }
 for name, value in pairs(job) do
@@ -21,7 +21,6 @@ use(id, 'SADD')
 redis.call('ZADD', 'mp:due', ms(t + tonumber(ARGV[3])), id)
 redis.call('ZADD', 'mp:jobs', 0, id)
 redis.call('ZADD', 'mp:jobs:' .. job.owner, 0, id)
-if job.parent then redis.call('SADD', 'mp:children:' .. job.parent, id) end
 status_event(id, 'queued', 0)
 count('jobs_submitted:' .. job.kind)
 wake(id, t)
