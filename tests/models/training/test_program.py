@@ -96,6 +96,7 @@ def test_a_training_leaves_its_result_and_a_model_that_opens(ordered: Ordered) -
     assert metrics(folder)[-1]["eta_s"] == 0
 
 
+@pytest.mark.slow  # with every change: the fault tests kill trainings too
 def test_a_killed_training_ends_as_an_unbroken_one(ordered: Ordered) -> None:
     settings = {"epochs": 120, "patience": None}
     unbroken, broken = (
