@@ -12,7 +12,7 @@ from workers.files import Files
 from workers.jobs import Beat, Status
 from workers.owning import Counts, Hold, Outcome, Stopped
 from workers.pack import listed
-from workers.shards import Sheet, about_shard, failed_record, look
+from workers.shards import Sheet, about_shard, failed_record, look, made_of
 
 log = logging.getLogger("matprop.worker")
 
@@ -44,7 +44,7 @@ class Closer:
         for number, chunk in sorted(lost.items()):
             hold.grip.touch()
             order = ChunkOrder.model_validate(chunk["order"])
-            if not self._is_made(self.files.shard(claim.id, number), order):
+            if made_of(self.files, self.files.shard(claim.id, number), order) is None:
                 self._write_lost(hold, order, chunk["error"])
         counts, missing = self._counts(hold)
         self._tidy(hold)
@@ -55,13 +55,6 @@ class Closer:
                 f"{len(missing)} parts of the table are missing, the first is {missing[0]}."
             )
         return self._outcome(hold, counts, lost)
-
-    def _is_made(self, shard: Path, order: ChunkOrder) -> bool:
-        """Of this chunk: a broker that lost its last second may have had another one of its number."""
-        if not self.files.is_there(shard):
-            return False
-        about = look(shard)
-        return (about.first, about.mark) == (order.first, order.mark)
 
     def _tidy(self, hold: Hold) -> None:
         """What workers that were killed have left, and shards of chunks that a broker has forgotten. Raises: Stopped."""

@@ -11,14 +11,13 @@ from models.settings.frozen import InputSettings
 from models.structures.parse import ReadOptions
 from workers.assembly import Line
 from workers.contract import ChunkOrder, PredictOrder
-from workers.files import Files
 from workers.jobs import Claim, Status
 from workers.lanes import OwnerSide
 from workers.owning import Hold, Outcome, Stopped
 from workers.pack import PackEntry, read_pack
 from workers.parser import Parsed, Source
 from workers.predicting import Predictor, Reader, Run
-from workers.shards import About, Sheet, about_shard, look
+from workers.shards import Sheet, about_shard, made_of
 
 BULK = "bulk."  # how the names of those begin whose entries let others pass
 
@@ -73,7 +72,7 @@ class Screener:
         shard = self.files.shard(parent, order.number)
         pack = self.files.chunk(parent, order.number, order.mark)
         if (
-            made := _made(self.files, shard, order)
+            made := made_of(self.files, shard, order)
         ) is not None:  # by an attempt that was lost at its very end
             return Outcome(Status.SUCCEEDED, counts=(made.rows, made.failed, made.rows))
         cards = [self.predictor.catalogue.get(model)[0] for model in order.models]
@@ -122,13 +121,6 @@ class Screener:
         run.remember()
         if not sheet.failed:
             self.files.forget(pack)
-
-
-def _made(files: Files, shard: Path, order: ChunkOrder) -> About | None:
-    if not files.is_there(shard):
-        return None
-    found = look(shard)
-    return found if (found.first, found.mark) == (order.first, order.mark) else None
 
 
 def _asked(order: ChunkOrder) -> PredictOrder:

@@ -10,6 +10,8 @@ import orjson
 from models.card import Card
 from models.families.kinds import KINDS
 from workers.columns import FIRST, Column, answers, columns
+from workers.contract import ChunkOrder
+from workers.files import Files
 from workers.telling import label_of
 
 GROUP_ROWS = 4_096
@@ -152,6 +154,14 @@ def look(path: Path) -> About:
         int(said[f"matprop.{name}".encode()]) for name in ("rows", "failed", "first")
     )
     return About(rows, failed, first, said[b"matprop.mark"].decode())
+
+
+def made_of(files: Files, path: Path, order: ChunkOrder) -> About | None:
+    """The shard of this very chunk: a broker that lost its last second may have had another one of its number."""
+    if not files.is_there(path):
+        return None
+    found = look(path)
+    return found if (found.first, found.mark) == (order.first, order.mark) else None
 
 
 def failed_rows(path: Path) -> list[int]:
