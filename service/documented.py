@@ -5,8 +5,9 @@ from typing import Any
 from service.problems import CODES, MEDIA_TYPE
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
+WIRE = ("bad_request", "receive_timeout", "head_too_large")  # before any route is known
 ALWAYS = (
-    "bad_request",
+    *WIRE,
     "unauthorized",
     "forbidden",
     "quota_exceeded",
@@ -15,9 +16,9 @@ ALWAYS = (
     "broker_unavailable",
     "store_unavailable",
 )
-OPEN = ("bad_request", "host_not_allowed", "internal", "busy")
+OPEN = (*WIRE, "host_not_allowed", "internal", "busy")
 ON_LOOPBACK = ("host_not_allowed", "cross_site")
-BODY = ("malformed_json", "receive_timeout", "body_too_large", "unsupported_media_type", "missing_field",
+BODY = ("malformed_json", "body_too_large", "unsupported_media_type", "missing_field",
         "unknown_field", "invalid_field")  # fmt: skip
 
 REQUEST_ID = {

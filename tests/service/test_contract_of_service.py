@@ -46,6 +46,11 @@ def test_every_error_is_a_problem_document() -> None:
                 assert kinds == {"application/problem+json"}, (path, method, status)
 
 
+def test_every_operation_tells_what_is_refused_before_it_is_known() -> None:
+    for path, method, operation in operations():
+        assert {"400", "408", "431"} <= set(operation["responses"]), (path, method)
+
+
 def test_every_reference_leads_somewhere() -> None:
     found = create(ServiceSettings(admin_key=None)).openapi()
     text = openapi.text()
