@@ -178,7 +178,7 @@ def _why_none(card: Card) -> str:
         return "nothing is known of rows to calibrate them by"
     known = "they are calibrated by ten labelled validation structures or more, and it had"
     division = card.training and card.training.division
-    if division and division.by in ("composition", "group"):
+    if division and division.grouped:
         return f"{known} {rows}, of which those that the split keeps together count once"
     return f"{known} {rows}"
 

@@ -213,8 +213,9 @@ def split_of(asked: SplitRequest, known: Known, start: Card | None) -> SplitOrde
         column = "split"
     if asked.by in ("group", "given") and column is None:
         raise refused("missing_field", f"A split by {asked.by!r} needs a column.", "/split/column")
-    if column is not None:
-        column_of(column, "/split/column", manifest)
+    for name, place in ((column, "column"), (asked.together, "together")):
+        if name is not None:
+            column_of(name, f"/split/{place}", manifest)
     alike = asked.by == "random" and STRUCTURES in known.columns and not by_rows(manifest, start)
     return SplitOrder(**asked.model_dump() | {"column": column, "alike": alike})
 

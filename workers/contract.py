@@ -149,6 +149,7 @@ class SplitOrder(Order):
 
     by: Literal["random", "composition", "group", "given"] = "random"
     column: str | None = Field(None, description="Of the groups, or of `train`, `val`, `test`.")
+    together: str | None = Field(None, description="Of `given`: the column of the groups.")
     val: float = Field(0.1, ge=0, lt=1)
     test: float = Field(0.1, ge=0, lt=1)
     seed: int = Field(0, ge=0)

@@ -180,26 +180,41 @@ def _check_needed(manifest: Manifest, plan: Plan) -> None:
 
 
 def _check_split_column(manifest: Manifest, columns: Columns, plan: Plan) -> None:
-    if plan.split.by not in ("group", "given"):
-        return
-    column = _column(manifest, plan.split.column or "", "split.column")
-    if column.kind not in ("number", "text"):
-        raise UnfitDataset(
-            f"Rows cannot be split by the column {column.name}.",
-            place="split.column",
-            expected="one word or number a row",
-            got=_held(column),
-        )
-    if plan.split.by == "given":
-        words = {value for value in columns[column.name] if value is not None}
+    split = plan.split
+    for place, name in (("column", split.column), ("together", split.together)):
+        column = _column(manifest, name, f"split.{place}") if name else None
+        if column and column.kind not in ("number", "text"):
+            raise UnfitDataset(
+                f"Rows cannot be split by the column {column.name}.",
+                place=f"split.{place}",
+                expected="one word or number a row",
+                got=_held(column),
+            )
+    if split.by == "given":
+        words = {value for value in columns[str(split.column)] if value is not None}
         other = sorted(str(word) for word in words - set(PARTS))
         if other:
             raise UnfitDataset(
-                f"The column {column.name} has other words than parts.",
+                f"The column {split.column} has other words than parts.",
                 place="split.column",
                 expected=", ".join(PARTS),
                 got=", ".join(other[:5])[:80],
             )
+
+
+def _check_together(columns: Columns, plan: Plan, rows: list[int], parts: list[str]) -> None:
+    found: dict[object, set[str]] = {}
+    for group, part in zip(plan.groups(columns, rows), parts, strict=True):
+        found.setdefault(group, set()).add(part)
+    torn = next((group for group, of in found.items() if len(of) > 1), None)
+    if torn is not None:
+        raise UnfitDataset(
+            f"The split tears the groups of the column {plan.split.together} apart.",
+            place="split.together",
+            expected="rows of one group in one part",
+            got=f"{str(torn)[:40]} in {' and '.join(sorted(found[torn]))}",
+            hint="Leave `together` away, or split by that column: `by` group.",
+        )
 
 
 def _check_parts(manifest: Manifest, columns: Columns, plan: Plan, rows: list[int]) -> None:
@@ -213,6 +228,8 @@ def _check_parts(manifest: Manifest, columns: Columns, plan: Plan, rows: list[in
                 got=", ".join(f"{each} {parts.count(each)}" for each in PARTS),
                 hint=_enough(plan),
             )
+    if plan.split.together:
+        _check_together(columns, plan, rows, parts)
     train = parts.count("train")
     least = max(FEWEST, plan.devices)
     if train < least:

@@ -32,15 +32,27 @@ class Division(Part):
 
     by: Literal["random", "composition", "group", "given"] = "random"
     column: str | None = None
+    together: str | None = Field(None, description="Of `given`: whose groups are in one part each.")
     val: float = 0.1
     test: float = 0.1
     seed: int = 0
     alike: bool = Field(False, description="Of `random`: rows of the same structure stay together.")
 
+    @property
+    def columns(self) -> list[str]:
+        """That tell how."""
+        return [name for name in (self.column, self.together) if name]
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it keeps groups of structures together."""
+        return self.by in ("composition", "group") or self.together is not None
+
     def told(self) -> str:
         """In words, for a card."""
         if self.by == "given":
-            return f"as given in the column {self.column}"
+            groups = f", which keeps each {self.together} in one part" if self.together else ""
+            return f"as given in the column {self.column}{groups}"
         one_by_one = "structure by structure" if self.alike else "row by row"
         what = {"random": one_by_one, "composition": "by composition"}.get(
             self.by, f"by the column {self.column}"
@@ -114,9 +126,11 @@ class Plan(Part):
 
     def groups(self, columns: Columns, rows: Sequence[int]) -> list[object]:
         """What these rows are divided by: those of one group stay together."""
-        if self.split.by in ("random", "given"):
-            return [columns[STRUCTURES][row] for row in rows] if self.split.alike else list(rows)
-        named = columns["formula" if self.split.by == "composition" else str(self.split.column)]
+        split = self.split
+        if not split.grouped:
+            return [columns[STRUCTURES][row] for row in rows] if split.alike else list(rows)
+        column = split.together or split.column
+        named = columns["formula" if split.by == "composition" else str(column)]
         # A row without a group is one by itself.
         return [f"row {row}" if named[row] is None else named[row] for row in rows]
 

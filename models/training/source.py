@@ -122,7 +122,7 @@ def _held(samples: Any, rows: Rows) -> Sequence[Any]:
 def columns_of(stored: Stored, plan: "Plan") -> dict[str, Sequence[Any]]:
     """The columns that the plan needs, as `columns.json` has them. Raises: UnfitDataset."""
     names = [target.column for target in plan.targets]
-    names += [plan.split.column] if plan.split.column else []
+    names += plan.split.columns
     names += [plan.column("adsorbate"), plan.column("partners")] if plan.family == "bond" else []
     found: dict[str, Sequence[Any]] = {"name": stored.names, "formula": stored.formulas}
     if plan.split.alike:

@@ -57,6 +57,10 @@ def train(
             help="`random`, `composition`, `group` or `given`; with a column `group:name`."
         ),
     ] = "random",
+    together: Annotated[
+        str | None,
+        typer.Option(help="Column of groups that a `given` split kept in one part each."),
+    ] = None,
     val: Annotated[float, typer.Option(help="Share of the rows that choose the epoch.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the rows that judge the result.")] = 0.1,
     seeds: Annotated[
@@ -102,7 +106,7 @@ def train(
         "register_as": register_as,
         "settings": settings_of(settings or []),
         "recipe": recipe,
-        "split": split_of(split, val, test),
+        "split": {**split_of(split, val, test), **given(together=together)},
         "seeds": seeds_of(seeds) if seeds else None,
         "members": members,
         "search": {"space": json_of(search), "trials": trials} if search else None,

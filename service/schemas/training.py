@@ -72,6 +72,12 @@ class SplitRequest(BaseModel):
     column: str | None = Field(
         None, max_length=200, description="For `group`; for `given`, unless it is called `split`."
     )
+    together: str | None = Field(
+        None,
+        max_length=200,
+        description="Of `given`: a column whose groups it kept in one part each, as the molecule of an adsorbate. "
+        "Intervals are then calibrated group by group, and hold for new groups.",
+    )
     val: float = Field(0.1, ge=0, lt=1, description="Share of the rows that choose the best epoch.")
     test: float = Field(0.1, ge=0, lt=1, description="Share of the rows that judge the result.")
     seed: int = Field(0, ge=0, lt=2**32, description="Another seed, another split.")
@@ -80,6 +86,8 @@ class SplitRequest(BaseModel):
     def _rows_are_left(self) -> Self:
         if self.val + self.test >= 1:
             raise ValueError("val and test leave no rows to learn from")
+        if self.together is not None and self.by != "given":
+            raise ValueError("`together` belongs to `given`: name groups to split by with `group`")
         return self
 
     @model_validator(mode="before")

@@ -105,6 +105,8 @@ def test_a_split_is_a_word_or_more(known: Known) -> None:
     assert order_of(known, target="band_gap", split="given").split.column == "split"
     group = {"by": "group", "column": "phase", "val": 0, "test": 0.5, "seed": 3}
     assert order_of(known, target="band_gap", split=group).split.seed == 3
+    given = {"by": "given", "together": "split"}
+    assert order_of(known, target="band_gap", split=given).split.together == "split"
 
 
 def test_a_random_split_keeps_structures_together_where_they_are_told_apart(known: Known) -> None:
@@ -295,6 +297,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"target": "band_gap", "split": {"val": 0.6, "test": 0.4}}, "invalid_field", "/split"),
     ({"target": "band_gap", "split": {"by": "given", "column": "phase"}}, "unfit_dataset", "/split/column"),
     ({"target": "band_gap", "split": {"by": "group", "column": "phase"}}, "unfit_dataset", "/split"),
+    ({"target": "band_gap", "split": {"by": "group", "column": "phase", "together": "split"}}, "invalid_field", "/split"),
+    ({"target": "band_gap", "split": {"by": "given", "together": "phases"}}, "unfit_dataset", "/split/together"),
     ({"target": "band_gap", "rows": 5}, "unfit_dataset", "/rows"),
     ({"target": "band_gap", "rows": 1000}, "unfit_dataset", "/rows"),
     ({"target": "band_gap", "start_from": "nobody"}, "unknown_model", "/start_from"),

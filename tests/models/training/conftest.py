@@ -39,7 +39,7 @@ def stored(tmp_path: Path) -> Path:
     """The folder of a data set with columns of several kinds."""
     columns = (
         ("energy", "number"), ("gap", "number"), ("metal", "number"), ("word", "text"),
-        ("family", "text"), ("part", "text"), ("charge", "site"), ("same", "number"),
+        ("family", "text"), ("part", "text"), ("flock", "text"), ("charge", "site"), ("same", "number"),
     )  # fmt: skip
     folder = tmp_path / "set"
     with Writer(folder, [Plan(*column) for column in columns]) as writer:  # type: ignore[arg-type]
@@ -55,6 +55,7 @@ def stored(tmp_path: Path) -> Path:
                     "word": "yes" if at % 3 == 0 else "no",
                     "family": f"f{at % 7}",
                     "part": ("test", "val", "train", "train")[at % 4],
+                    "flock": f"f{at % 8}",
                     "charge": charge,
                     "same": 1.0,
                 },

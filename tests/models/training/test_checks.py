@@ -21,6 +21,7 @@ from models.training.plan import Plan
 from models.training.source import read
 
 Ordered = Callable[..., Path]
+GIVEN = {"by": "given", "column": "part"}
 CLASSES = {"task": "classification", "outputs": 2}
 SITE = {"family": "site", "network": {"outputs": 1}}
 
@@ -51,6 +52,9 @@ def checked(folder: Path, stored: Path) -> None:
         ({"split": {"by": "group", "column": "charge"}}, "split.column", "one word or number a row"),
         ({"split": {"by": "group", "column": "same"}}, "split", "without a labelled row"),
         ({"split": {"by": "given", "column": "family"}}, "split.column", "train, val, test"),
+        ({"split": GIVEN | {"together": "flocks"}}, "split.together", "Did you mean flock?"),
+        ({"split": GIVEN | {"together": "charge"}}, "split.together", "one word or number a row"),
+        ({"split": GIVEN | {"together": "family"}}, "split.together", "f0 in test and train and val"),
         ({"rows": 1000}, "rows", "10 to"),
         ({"family": "bond", "targets": target("charge")}, "targets.0.column", "a list of distances"),
     ],
@@ -82,7 +86,8 @@ def test_a_batch_is_no_smaller_than_the_devices_that_share_it(
         {"targets": target("word"), "network": CLASSES, "classes": ["yes", "no"]},
         {"targets": target("metal"), "network": CLASSES},
         {"split": {"by": "group", "column": "family"}},
-        {"split": {"by": "given", "column": "part"}},
+        {"split": GIVEN},
+        {"split": GIVEN | {"together": "flock"}},
         {"split": {"by": "composition"}, "rows": 12},
     ],
 )
@@ -191,7 +196,7 @@ def test_a_set_too_small_for_its_parts_says_how_many_rows_it_takes(
 
 def test_rows_given_to_parts_stay_there(ordered: Ordered, stored: Path) -> None:
     order = json.loads((ordered() / "order.json").read_bytes())["order"]
-    plan = Plan.model_validate(order | {"split": {"by": "given", "column": "part"}})
+    plan = Plan.model_validate(order | {"split": GIVEN})
 
     source = read(Stored(stored), plan, GraphSettings(), lambda _done, _total: None)
 

@@ -38,9 +38,15 @@ def test_labels_of_skewed_cells_are_said_to_be_those_of_one(make: Make, tmp_path
 
 
 def test_rows_that_stay_together_are_one_witness(make: Make, tmp_path: Path) -> None:
-    with Writer(tmp_path / "set", [Plan("energy", "number"), Plan("metal", "text")]) as writer:
+    with Writer(
+        tmp_path / "set", [Plan("energy", "number"), Plan("metal", "text"), Plan("part", "text")]
+    ) as writer:
         for at in range(30):
-            labels = {"energy": float(at), "metal": None if at > 27 else str(at // 4)}
+            labels = {
+                "energy": float(at),
+                "metal": None if at > 27 else str(at // 4),
+                "part": ("train", "train", "val", "test")[at // 4 % 4],
+            }
             writer.add(make([3 + at / 100] * 3, [[6, 14, 32][at % 3]], [[0, 0, 0]]), labels)
         writer.close(About("set_1", "crystals", "me", "crystals.jsonl"))
     made = resolved("crystal", "best", {}, targets=1, classifies=False)
@@ -55,6 +61,8 @@ def test_rows_that_stay_together_are_one_witness(make: Make, tmp_path: Path) -> 
 
     found = groups(by="group", column="metal")
     assert [found.index(one) for one in found] == [at // 4 * 4 for at in range(28)] + [28, 29]
+    assert groups(by="given", column="part", together="metal") == found
+    assert len(set(groups(by="given", column="part"))) == 30
     assert len(set(groups(by="composition"))) == 3
     assert len(set(groups(by="random"))) == 30
 
