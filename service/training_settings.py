@@ -41,8 +41,8 @@ def settings_of(
             place="settings.epochs",
             hint="0 epochs judge anew what a training goes on from: name it by `start_from`.",
         )
-    if start is not None and (found.input, found.network) != (start.input, start.network):
-        raise other_network(asked, start, classifies=classifies)
+    if start is not None:
+        check_start(asked, start, found, classifies=classifies)
     return found
 
 
@@ -65,23 +65,24 @@ def kept(start: Card) -> dict[str, Any]:
     return {name: value for name, value in made.items() if name not in NOT_TUNED}
 
 
-def other_network(asked: TrainingRequest, start: Card, *, classifies: bool) -> InputError:
-    """What to say when the network would not be the one to go on from."""
+def check_start(asked: TrainingRequest, start: Card, found: Settings, *, classifies: bool) -> None:
+    """Whether this model can be gone on from. Raises: InputError."""
     brought = kept(start)
     for name, value in asked.settings.items():
         if name in brought and brought[name] != value:
-            return BadSetting(
+            raise BadSetting(
                 f"{name} is {brought[name]!r} in {start.id}, and stays so when going on from it.",
                 place=f"settings.{name}",
                 expected=repr(brought[name]),
                 got=repr(value)[:80],
             )
-    return InputError(
-        f"{start.id} answers with {answer(len(start.targets), classifies=start.classifies)}; "
-        f"this training learns {answer(len(asked.wanted), classifies=classifies)}.",
-        place="targets",
-        hint="Going on from a model needs the same task and as many targets.",
-    )
+    if not found.training.epochs and found.network != start.network:
+        raise InputError(
+            f"{start.id} answers with {answer(len(start.targets), classifies=start.classifies)}; "
+            f"this data set is to judge {answer(len(asked.wanted), classifies=classifies)}.",
+            place="targets",
+            hint="Without epochs the task stays the same, and there are as many targets.",
+        )
 
 
 def answer(targets: int, *, classifies: bool) -> str:

@@ -1,7 +1,7 @@
 """What every room may know of a family: its name, its settings, and what it answers with."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -57,6 +57,11 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 _INPUT: TypeAdapter[AnyInput] = TypeAdapter(AnyInput)
+
+
+def body(network: AnyNetwork) -> dict[str, Any]:
+    """What of a network does not follow from its targets."""
+    return network.model_dump(exclude={"outputs", "task"})
 
 
 def input_of(text: str | bytes) -> AnyInput:

@@ -17,7 +17,7 @@ from models.checkpoint import LARGEST_WEIGHTS, load_networks, save_model, weight
 from models.datasets.stored import Stored
 from models.errors import BadSetting, Diverged
 from models.families.family import sketch
-from models.families.kinds import KINDS
+from models.families.kinds import KINDS, AnyNetwork, body
 from models.infer import choose_device
 from models.settings.training import TrainingSettings
 from models.structures.composition import SYMBOLS
@@ -377,7 +377,10 @@ def _go_on_from(folder: Path, training: Training, plan: Plan, at: int) -> None:
             got=f"{card.family} with {card.input.as_json()}",
             hint="Leave the settings of the input away: those of the model are taken over.",
         )
-    if card.network != kind.network.model_validate(plan.network):
+    network: AnyNetwork = kind.network.model_validate(plan.network)  # type: ignore[assignment]
+    if body(card.network) != body(network) or (
+        card.network != network and not plan.training["epochs"]
+    ):
         raise BadSetting(
             f"The network is another one than that of {card.id}.",
             place="start_from",

@@ -253,6 +253,27 @@ def test_a_model_can_be_gone_on_from(ordered: Ordered) -> None:
     assert load_networks(second / "model")[0].training.start_from == "little-energy@1"  # type: ignore[union-attr]
 
 
+def test_a_model_of_other_targets_can_be_gone_on_from(ordered: Ordered) -> None:
+    first = ordered("first")
+    run(first)
+    two = [TARGET, {"column": "gap", "property": "band-gap", "unit": "eV"}]
+    more = {"targets": two, "network": NETWORK | {"outputs": 2}, "start_from": str(first / "model")}
+    second = ordered("second", training=TRAINING | {"learning_rate": 1e-9}, **more)
+
+    result = run(second)
+
+    (_, [before]), (card, [after]) = (load_networks(each / "model") for each in (first, second))
+    old, new = before.state_dict(), after.state_dict()
+    other = {name for name, value in new.items() if old[name].shape != value.shape}
+    assert other == {"readout.out.weight", "readout.out.bias"}
+    kept = [name for name, _ in after.named_parameters() if name not in other]
+    assert all(torch.allclose(new[name], old[name], atol=1e-5) for name in kept)
+    assert [each.property for each in card.targets] == ["formation-energy-per-atom", "band-gap"]
+    assert "mae:band-gap" in result["metrics"]["test"]
+    with pytest.raises(BadSetting, match="another one"):
+        run(ordered("judged", training=TRAINING | {"epochs": 0}, **more))
+
+
 def test_an_ensemble_holds_all_its_members_and_is_judged_as_one(ordered: Ordered) -> None:
     folder = ordered(seeds=[0, 1, 2], members=3)
 
