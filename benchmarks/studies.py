@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.rows import Row, read
-from benchmarks.splits import part
+from benchmarks.splits import group, part
 
 Label = Callable[[Row], Any]
 
@@ -43,12 +43,15 @@ class Study:
     classes: Sequence[
         str
     ] = ()  # no and yes; without them the larger value, or the later word, is yes
+    together: str | None = None  # what the groups are called that the split keeps together
     made: Sequence[str] = ()  # how its structures are made, where they come from no folder
 
     @property
     def split(self) -> dict[str, Any]:
         """As a training is told."""
-        return SHUFFLED if self.made else GIVEN
+        if self.made:
+            return SHUFFLED
+        return GIVEN | ({"together": self.together} if self.together else {})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -100,6 +103,7 @@ class Study:
             "part": of,
             column: source.label(row) if source.label else row.figures[column],
             **{each: row.figures[each] for each in self.columns},
+            **({self.together: group(row, source.name)} if self.together else {}),
         }
 
 
@@ -203,12 +207,12 @@ STUDIES = {
     "adsorbate-distances": Study(
         (Source("gamenet_fg"),),
         {"column": "bond_distances", "property": "adsorbate-distances", "unit": "Å"},
-        family="bond", columns=_SLABS, coordinates="initial_frac_coords",
+        family="bond", columns=_SLABS, coordinates="initial_frac_coords", together="molecule",
     ),
     "adsorption-energy": Study(
         (Source("gamenet_fg"),),
         {"column": "adsorption_energy", "property": "adsorption-energy", "unit": "eV"},
-        columns=("initial_frac_coords",), coordinates="initial_frac_coords",
+        columns=("initial_frac_coords",), coordinates="initial_frac_coords", together="molecule",
     ),
     "dimer-distance-2d": Study(
         (), {"column": "dimer_distance"}, family="image",
