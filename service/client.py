@@ -444,13 +444,14 @@ class Call:
     def __init__(
         self, follower: Follower, form: dict[str, Any], progress: OnProgress | None, total: int
     ) -> None:
-        self.follower = follower
+        self.transport = follower.transport
         self.form = form
         self.progress = progress
         self.total = total
         self.done: dict[int, Progress] = {}
         self.jobs: dict[int, str] = {}
-        self.over = threading.Event()
+        self.over = threading.Event()  # nobody waits for the other requests once one has failed
+        self.follower = Follower(self.transport.until(self.over))
 
     def run(self, chunks: list[list[Source]]) -> Records:
         """All records. Raises the first fault, after cancelling what still runs."""
@@ -478,7 +479,7 @@ class Call:
     def one(self, number: int, chunk: list[Source]) -> Records:
         """The records of one request, whether they come at once or later."""
         wait_s = 1 if self.progress else POST_WAIT_S
-        self.go_on()
+        self.follower.transport.go_on()
         body = self.follower.post(self.form, chunk, wait_s=wait_s)
         self.jobs[number] = body["job"]
         if body["status"] in ENDED and body.get("records"):
@@ -495,18 +496,13 @@ class Call:
 
     def tell(self, number: int, now: Progress) -> None:
         """Add one request's progress to the others'."""
-        self.go_on()
+        self.follower.transport.go_on()
         self.done[number] = now
         if self.progress is not None:
             parts = list(self.done.values())
             done = sum(part.done for part in parts)
             total = max(self.total, done, sum(part.total for part in parts))
             self.progress(Progress(done, total, sum(part.failed for part in parts)))
-
-    def go_on(self) -> None:
-        """Nobody waits for the other requests once one has failed. Raises ServiceError."""
-        if self.over.is_set():
-            raise ServiceError("given up")
 
     def give_up(self, error: BaseException) -> None:
         """Stop waiting for the other requests."""
@@ -518,7 +514,7 @@ class Call:
         """Cancel what runs on; to be called when no request is on its way any more."""
         for job in list(self.jobs.values()):
             with suppress(ServiceError):
-                self.follower.transport.json("POST", f"/v1/jobs/{job}/cancel")
+                self.transport.json("POST", f"/v1/jobs/{job}/cancel")
 
 
 def first_fault(calls: list[Future[Records]]) -> None:

@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -29,15 +31,16 @@ class Transport:
         patience_s: float,
         *,
         transport: httpx2.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = address(url or os.environ.get("MATPROP_URL") or DEFAULT_URL)
         self.key = key or os.environ.get("MATPROP_KEY")
         self.patience_s = patience_s
-        self.sleep = sleep
         self.clock = clock
-        self._answered = False
+        self.over = threading.Event()
+        self._sleep = sleep
+        self._answered = threading.Event()
         headers = {"User-Agent": "matprop-client"}
         if self.key:
             headers["Authorization"] = f"Bearer {checked_key(self.key)}"
@@ -48,6 +51,22 @@ class Transport:
             timeout=httpx2.Timeout(60.0, connect=5.0),
             trust_env=not is_loopback(self.url),  # a proxy does not lead to this machine
         )
+
+    def until(self, over: threading.Event) -> Self:
+        """The same, for requests that nobody waits for any more once `over` is set."""
+        one = copy(self)
+        one.over = over
+        return one
+
+    def sleep(self, seconds: float) -> None:
+        """Raises ServiceError when nobody waits any more."""
+        (self._sleep or self.over.wait)(seconds)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Raises ServiceError when nobody waits any more."""
+        if self.over.is_set():
+            raise ServiceError("given up")
 
     def send(
         self,
@@ -73,7 +92,7 @@ class Transport:
                 if isinstance(error, httpx2.UnsupportedProtocol) or not self._worth(error, tried):
                     raise failure from error
             if response is not None:
-                self._answered = True
+                self._answered.set()
                 if not asks_again(response):
                     return response
                 pause = max(pause, retry_after_s(response))
@@ -114,14 +133,14 @@ class Transport:
 
     def _worth(self, error: httpx2.TransportError, tried: int) -> bool:
         """Nobody there at the very first contact is told at once: it is no passing trouble."""
-        return self._answered or tried == 0 or not isinstance(error, httpx2.ConnectError)
+        return self._answered.is_set() or tried == 0 or not isinstance(error, httpx2.ConnectError)
 
     def _pause(self, tried: int) -> float:
         """Twice as long each time, and by chance, so that many callers do not come at once."""
         return min(0.2 * 2.0**tried, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        if self._answered:
+        if self._answered.is_set():
             return Unreachable(f"the connection to {self.url} broke: {error}")
         local = "\nStart one with: matprop up" if is_loopback(self.url) else ""
         where = "" if "MATPROP_URL" in os.environ else " (set MATPROP_URL for another address)"

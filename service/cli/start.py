@@ -21,6 +21,9 @@ from workers.address import shown
 from workers.supervisor import StartError, Supervisor
 
 PATIENCE_S = 120.0
+FIRST_PATIENCE_S = (
+    2.0  # a service that is gone will not come back, and nobody ends before its callers
+)
 DEFAULT_URL = "http://127.0.0.1:8000"
 EXAMPLE = "NaCl.cif"
 MODEL = "formation-energy"
@@ -79,7 +82,7 @@ def run(settings: ServiceSettings, parse_workers: int, door: socket.socket | Non
             broker, environment, parse_workers, settings.train_workers, door
         )
         if started(all_of_it, settings, broker, programs):
-            first = threading.Thread(target=show_first, args=(settings,), daemon=True)
+            first = threading.Thread(target=show_first, args=(settings, all_of_it), daemon=True)
             first.start()  # in a thread, so that a Ctrl-C or a crash meanwhile is seen to
             all_of_it.keep()
         if door is not None:
@@ -130,14 +133,17 @@ def is_ready(address: str) -> bool:
         return False
 
 
-def show_first(settings: ServiceSettings) -> None:
-    """A prediction for a bundled crystal, and how to make the next one."""
+def show_first(settings: ServiceSettings, supervisor: Supervisor) -> None:
+    """A prediction for a bundled crystal, and how to make the next one; nothing of it once all ends."""
     address = local_url(settings)
     say(f"Service:  {address}")
     say(f"Docs:     {address}/docs")
     say(f"Logs:     {settings.state / 'logs'}\n")
     example = Path(str(files("service") / "examples" / EXAMPLE))
-    say(first_prediction(address, settings, example))
+    told = first_prediction(address, settings, example)
+    if supervisor.ending:
+        return
+    say(told)
     key = ' -H "Authorization: Bearer $MATPROP_ADMIN_KEY"' if settings.admin_key else ""
     where = "" if address == DEFAULT_URL else f"MATPROP_URL={address} "
     where += "MATPROP_KEY=$MATPROP_ADMIN_KEY " if settings.admin_key else ""
@@ -158,7 +164,7 @@ def first_prediction(address: str, settings: ServiceSettings, example: Path) -> 
 
     key = settings.admin_key.get_secret_value() if settings.admin_key else None
     try:
-        with Client(address, key) as client:
+        with Client(address, key, patience_s=FIRST_PATIENCE_S) as client:
             began = time.monotonic()
             [record] = client.predict([(example.name, example)], MODEL)
             took_ms = 1000 * (time.monotonic() - began)

@@ -16,6 +16,7 @@ from service.client_errors import (
     JobFailed,
     NotAllowed,
     NotFound,
+    Problem,
     QuotaExceeded,
     ServerFault,
     ServiceError,
@@ -310,6 +311,25 @@ def test_a_line_that_stays_broken_tells_which_jobs_go_on() -> None:
         client.predict([(str(i), "t\n") for i in range(40)], "m")
     assert caught.value.jobs
     assert set(caught.value.jobs) == {JOB}
+
+
+def test_after_a_fault_nobody_waits_for_a_line_that_is_broken() -> None:
+    tried: list[int] = []
+    broken = threading.Event()
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        if "0" in names_in(request):
+            broken.wait(10)
+            return problem(404, "unknown_model")
+        tried.append(1)
+        broken.set()
+        raise httpx2.ReadError("cut")
+
+    client = Client("http://matprop.test", transport=httpx2.MockTransport(handler), patience_s=600)
+    with pytest.raises(Problem) as caught:
+        client.predict([(str(i), "t\n") for i in range(40)], "m")
+    assert caught.value.code == "unknown_model"
+    assert len(tried) < 20  # in 600 s there would be more than a hundred
 
 
 def test_after_a_fault_what_still_runs_is_cancelled() -> None:

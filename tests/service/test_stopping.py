@@ -5,10 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.cli.start import EXAMPLE, first_prediction
 from service.settings import ServiceSettings
 from tests.service.conftest import Door, opened
 
@@ -107,3 +110,22 @@ def test_a_socket_that_others_reach_needs_keys_whatever_the_host_is_set_to(
         with socket.create_server((address, 0)) as listening:
             told = settings_here.model_copy(update={"listen_fd": listening.fileno()})
             assert told.on_loopback is loopback
+
+
+def test_a_first_prediction_does_not_wait_for_a_service_that_has_gone(
+    settings_here: ServiceSettings,
+) -> None:
+    example, said = Path(str(files("service") / "examples" / EXAMPLE)), list[str]()
+
+    with opened(settings_here) as door:
+        door.worker.sleep()
+        first = threading.Thread(
+            target=lambda: said.append(first_prediction(door.url, settings_here, example)),
+            daemon=True,
+        )
+        first.start()
+        until(lambda: door.client.get("/v1/jobs").json()["jobs"])
+    first.join(30)
+
+    assert said
+    assert said[0].startswith("The first prediction did not work: ")
