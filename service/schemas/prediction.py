@@ -16,15 +16,15 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "status": "succeeded",
     "predictions": [
         {
-            "model": "formation-energy@4",
+            "model": "formation-energy@5",
             "property": "formation-energy-per-atom",
-            "value": -2.0618,
+            "value": -2.0538,
             "unit": "eV/atom",
-            "interval": [-2.1834, -1.9403],
+            "interval": [-2.17, -1.9375],
             "level": 0.9,
-            "std": 0.0251,
+            "std": 0.0176,
             "in_domain": True,
-            "domain_score": 0.3593,
+            "domain_score": 0.3596,
             "reasons": [],
         }
     ],
