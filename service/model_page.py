@@ -138,12 +138,18 @@ def _answers_beside_truth(shown: Shown) -> str:
     return section("Answers beside the truth", _each(shown, "parity", "roc", "ranks"))
 
 
+def _grouped(card: Card) -> bool:
+    """Whether groups of structures calibrated it, each as one witness."""
+    return bool(card.training and card.training.division and card.training.division.grouped)
+
+
 def _trust(shown: Shown) -> str:
     card = shown.card
+    witnesses = " groups" if _grouped(card) else ""
     rows = [
         [
             escape(target.property),
-            f"{one.rows:,}",
+            f"{one.rows:,}{witnesses}",
             f"{one.judged:,}",
             *(f"{one.coverage[level]:.1%}" if level in one.coverage else "–" for level in ("0.5", "0.8", "0.9", "0.95")),
             "–" if one.rank_correlation is None else number(one.rank_correlation),
@@ -177,8 +183,7 @@ def _why_none(card: Card) -> str:
     if card.domain is None:
         return "nothing is known of rows to calibrate them by"
     known = "they are calibrated by ten labelled validation structures or more, and it had"
-    division = card.training and card.training.division
-    if division and division.grouped:
+    if _grouped(card):
         return f"{known} {rows}, of which those that the split keeps together count once"
     return f"{known} {rows}"
 

@@ -21,6 +21,7 @@ from models.settings.network import (
     SiteNetworkSettings,
 )
 from models.settings.slab import SlabSettings
+from models.training.plan import Division
 from models.trust.told import Intervals
 from tests.models.figures.made_up import HOSTILE, bonds, card_of, classes, full
 
@@ -119,6 +120,7 @@ def test_a_page_tells_what_a_card_tells(hall: Any) -> None:
         elements_seen=(8, 22), notes=("Mind the gap.",), members=5,
         training=TrainingRecord(dataset="Some data", licence="CC BY 4.0", citation="A. Body, 2020",
                                 split="80/10/10 at random", rows={"train": 1000, "test": 100},
+                                division=Division(by="given", column="part", together="molecule"),
                                 recipe="best", settings={"epochs": 300}, best_epoch=9),
         intervals=(Intervals(rows=90, levels=(0.5, 0.9), factors=(0.5, 1.5), judged=100),),
     )  # fmt: skip
@@ -126,7 +128,7 @@ def test_a_page_tells_what_a_card_tells(hall: Any) -> None:
     for words in (
         "formation-energy-per-atom", "eV/atom", "0.0625", "75.0% smaller", "forest", "Some data", "CC BY 4.0",
         "A. Body, 2020", "80/10/10 at random", "training 1,000, test 100", "Mind the gap.", "O, Ti", "5 networks",
-        "judged by", "by the best member", "model=told@1", "/v1/models/told/versions/1/file", "By 100 test rows, which it has never seen", "epochs",
+        "90 groups", "judged by", "by the best member", "model=told@1", "/v1/models/told/versions/1/file", "By 100 test rows, which it has never seen", "epochs",
     ):  # fmt: skip
         assert words in text, words
     kinds = [address.rsplit("/", 1)[1] for address in images(text)]
