@@ -148,9 +148,7 @@ RELEASES = {
         notes=(RELAXED, "Version 1 answered with the probability of a semiconductor, and is withdrawn."),
     ),
     "log-bulk-modulus": Release("Bulk modulus (Voigt-Reuss-Hill), decimal logarithm", notes=(RELAXED,)),
-    "log-shear-modulus": Release(
-        "Shear modulus (Voigt-Reuss-Hill), decimal logarithm", ONWARD, after=ENERGY, notes=(RELAXED, LEARNED)
-    ),
+    "log-shear-modulus": Release("Shear modulus (Voigt-Reuss-Hill), decimal logarithm", notes=(RELAXED,)),
     "poisson-ratio": Release("Poisson ratio of polycrystals", notes=(RELAXED,)),
     "fermi-energy": Release(
         "Fermi energy (VASP)",
