@@ -15,6 +15,7 @@ from service.house import ended
 from service.problems import CODES, STATUS, Problem
 from service.settings import ServiceSettings
 from service.upload import Uploads
+from tests.service.conftest import seen_alive
 from workers.contract import Queue
 from workers.files import Files
 from workers.jobs import new_id
@@ -186,6 +187,7 @@ def test_readiness_turns_as_soon_as_a_stop_is_asked_for(open_door: Any) -> None:
 
 def test_figures_are_readable_by_prometheus(door: Any) -> None:
     door.predict(GOOD)
+    seen_alive(door.settings, tuple(Queue))  # within the last seconds, however slow the machine was
     text = door.client.get("/metrics").text
     assert 'matprop_http_requests_total{method="POST",route="/v1/predictions",status="200"}' in text
     assert "matprop_broker_up 1" in text
