@@ -59,22 +59,22 @@ def check_types(family: str, settings: Mapping[str, Any]) -> None:
             )
 
 
-def kept(start: Card) -> dict[str, Any]:
+def kept(of: Card | Settings) -> dict[str, Any]:
     """Settings of input and network that a model brings along."""
-    made = start.input.model_dump(mode="json") | start.network.model_dump(mode="json")
+    made = of.input.model_dump(mode="json") | of.network.model_dump(mode="json")
     return {name: value for name, value in made.items() if name not in NOT_TUNED}
 
 
 def check_start(asked: TrainingRequest, start: Card, found: Settings, *, classifies: bool) -> None:
     """Whether this model can be gone on from. Raises: InputError."""
-    brought = kept(start)
-    for name, value in asked.settings.items():
-        if name in brought and brought[name] != value:
+    made = kept(found)
+    for name, value in kept(start).items():
+        if made[name] != value:
             raise BadSetting(
-                f"{name} is {brought[name]!r} in {start.id}, and stays so when going on from it.",
+                f"{name} is {value!r} in {start.id}, and stays so when going on from it.",
                 place=f"settings.{name}",
-                expected=repr(brought[name]),
-                got=repr(value)[:80],
+                expected=repr(value),
+                got=repr(made[name])[:80],
             )
     if not found.training.epochs and found.network != start.network:
         raise InputError(
