@@ -190,4 +190,4 @@ def test_all_that_ships_is_small() -> None:
     }
 
     assert max(sizes.values()) < 4_000_000
-    assert sum(sizes.values()) < 55_000_000
+    assert sum(sizes.values()) < 50_000_000
