@@ -46,11 +46,14 @@ $(READY): pyproject.toml constraints.txt .ci/venv .ci/compiler $(wildcard models
 up: $(READY) ## start everything on this machine and stay until Ctrl-C (HOST, PORT, STATE, WORKERS)
 	@exec $(BIN)/matprop up --host "$(HOST)" --port "$(PORT)" --state "$(STATE)" $(if $(WORKERS),--workers "$(WORKERS)")
 
+# Two processes, a file's tests in one of them; much of the time is waiting, and folders of few long tests come first.
+test test-all: PYTEST := $(ONE) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY) ## all tests but the slow ones
-	$(ONE) $(BIN)/python -m pytest -q -m "not slow and not images"
+	$(PYTEST) -m "not slow and not images"
 
 test-all: $(READY) ## all tests but those of the images
-	$(ONE) $(BIN)/python -m pytest -q -m "not images"
+	$(PYTEST) -m "not images"
 
 # Hours, on a machine that does nothing else. Each test appends its row to benchmarks/results/faults.jsonl as it
 # ends, so they may be run some at a time: ONLY="broker and not kills", in the words of pytest's -k.

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,14 @@ from workers.settings import WorkerSettings
 
 # A shell's background job ignores Ctrl-C, and so would every program that the tests start and stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one id would be run once, and no one would know."""
+    twice = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if twice:
+        raise pytest.UsageError(f"Several tests are called {', '.join(twice)}.")
 
 
 @dataclass

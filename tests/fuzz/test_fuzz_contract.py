@@ -1,6 +1,8 @@
 """Whatever the contract allows or forbids is sent; what comes back is what the contract says."""
 
 import os
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,17 +34,24 @@ CHECKS = [
 schema = schemathesis.openapi.from_dict(create(ServiceSettings(admin_key=None)).openapi())
 
 
-@schema.parametrize()
-@settings(max_examples=CASES, deadline=10_000, suppress_health_check=list(HealthCheck))
-def test_the_service_keeps_its_contract(case: Any, door: Any) -> None:
-    case.call_and_validate(base_url=door.url, checks=CHECKS, timeout=10)
+def contract(operation: str, cases: int) -> Callable[..., None]:
+    """A test of one operation, under a name of its own: `schema.parametrize` gives all of them one id."""
+
+    @schema.include(name=operation).parametrize()
+    @settings(max_examples=cases, deadline=10_000, suppress_health_check=list(HealthCheck))
+    def kept(case: Any, door: Any) -> None:
+        case.call_and_validate(base_url=door.url, checks=CHECKS, timeout=10)
+
+    return kept
 
 
-@pytest.mark.slow
-@schema.parametrize()
-@settings(max_examples=CASES * 40, deadline=10_000, suppress_health_check=list(HealthCheck))
-def test_the_service_keeps_its_contract_in_many_cases(case: Any, door: Any) -> None:
-    case.call_and_validate(base_url=door.url, checks=CHECKS, timeout=10)
+for each in schema.get_all_operations():
+    label = each.ok().label
+    name = re.sub(r"\W+", "_", label).strip("_")
+    globals()[f"test_{name}_keeps_the_contract"] = contract(label, CASES)
+    globals()[f"test_{name}_keeps_the_contract_in_many_cases"] = pytest.mark.slow(
+        contract(label, CASES * 40)
+    )
 
 
 def test_after_all_that_the_service_is_ready(door: Any) -> None:
