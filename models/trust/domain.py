@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.structures.composition import SYMBOLS
-from models.trust.geometry import KINDS, Geometry, radii
+from models.trust.geometry import KINDS, Geometry, kept, radii
 from models.trust.ranks import strangeness, told
 
 Floats = NDArray[np.float64]
@@ -67,14 +67,15 @@ class Known:
         np.maximum.at(high, (first, second), distance)
         held = np.unique((owner[near] * KINDS + first) * KINDS + second) % KINDS**2
         few = np.bincount(held, minlength=KINDS**2).reshape(KINDS, KINDS) < KNOWN_PAIR
+        low, high = (kept(np.where(few, 0.0, each)) for each in (low, high))
         size = radii()
         ratio = distance / (size[first] + size[second])
         return cls(
             len(sizes),
             np.bincount(np.unique(place) % KINDS, minlength=KINDS),
             _ends(sizes),
-            np.where(few, 0.0, low),
-            np.where(few, 0.0, high),
+            low,
+            high,
             np.quantile(ratio, [0.005, 0.995]) if len(ratio) else np.ones(2),
             np.quantile(_shortest(seen), np.linspace(0, 1, MEMORY)),
             _ends(np.array([len(np.unique(each)) for each in numbers])),

@@ -44,8 +44,8 @@ def arrays(guide: Guide) -> Arrays:
         "known.rows": np.array([known.rows], np.int64),
         "known.elements": known.elements.astype(np.int64),
         "known.sites": known.sites.astype(np.int64),
-        "known.low": known.low.astype(np.float32),
-        "known.high": known.high.astype(np.float32),
+        "known.low": known.low.astype(np.float16),
+        "known.high": known.high.astype(np.float16),
         "known.ratio": known.ratio.astype(np.float32),
         "known.shortest": known.shortest.astype(np.float32),
         "known.kinds": known.kinds.astype(np.int64),
@@ -129,11 +129,13 @@ class _Reading:
         )
         if not fits or each.dtype.kind != kind:
             raise _Unfit(f"{name} is {each.dtype} {each.shape}, expected {shape}")
+        if kind == "f":
+            each = each.astype(np.float64)
         if each.size and not (np.nanmin(each) >= low and np.nanmax(each) <= high):
             raise _Unfit(f"{name} holds impossible numbers")
         if not np.isfinite(each).all() and name != "seen.labels":
             raise _Unfit(f"{name} holds numbers that are not finite")
-        return each.astype(np.float64) if kind == "f" else each
+        return each
 
     def guide(self, card: "Card") -> Guide:
         """All of it."""

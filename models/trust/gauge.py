@@ -82,9 +82,11 @@ def trained(graphs: Sequence[Graph], seed: int = 0) -> State:
 
 
 def weights(network: nn.Module) -> State:
-    """All that is learned; BatchNorm's counters are not."""
+    """All that is learned, matrices in half precision; BatchNorm's counters are not."""
     return {
-        name: value for name, value in network.state_dict().items() if value.is_floating_point()
+        name: value.half() if value.ndim == 2 else value
+        for name, value in network.state_dict().items()
+        if value.is_floating_point()
     }
 
 

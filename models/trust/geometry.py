@@ -101,6 +101,11 @@ def radii() -> Floats:
     return found
 
 
+def kept(values: Floats) -> Floats:
+    """As a guide's file has them: in half precision."""
+    return values.astype(np.float16).astype(np.float64)
+
+
 def _of_graphs(graphs: Sequence[Graph]) -> Geometry:
     numbers = np.concatenate([graph.numbers for graph in graphs]).astype(np.int64)
     sizes = np.array([graph.n_sites for graph in graphs])
