@@ -10,7 +10,7 @@ from models.training.dataset import Dataset, Rows
 from models.trust import gauge, space
 from models.trust.calibration import Difficulty, votes_of
 from models.trust.domain import Known, Limits, Terms
-from models.trust.geometry import Geometry, Integers, geometry
+from models.trust.geometry import Floats, Geometry, Integers, geometry, kept
 from models.trust.guide import Guide, Seen
 from models.trust.levels import Levels
 from models.trust.rows import Answered, Part, errors, labelled, part
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 GAUGED = 4_000  # structures that the gauge learns from
 FEW = 100  # rows; fewer do not tell what one in a hundred is
 HELD = 4  # one in so many training rows is then left out of what judges it
+WORST = 1e3  # error, of the mean of all
 # Terms that are small for whatever was learned from.
 OWN = ("features", "apart", "between", "stretch", "shake")
 
@@ -44,8 +45,11 @@ class Building:
         order = self.chance.permutation(len(taught))
         look = geometry(taught.samples)
         held = order[len(order) - len(order) // HELD :] if len(val) < FEW else order[:0]
+        of, labels = labelled(card.family, self.data, taught, len(card.targets))
+        errors = of.value - labels
+        images = card.family == "image"
         weights = None
-        if card.family != "image":
+        if not images:
             some = order[: min(GAUGED, len(order) - len(held))]
             graphs = [getattr(taught.samples[at], "graph", taught.samples[at]) for at in some]
             weights = gauge.trained(graphs)
@@ -53,15 +57,18 @@ class Building:
             card.family,
             np.array([each.mean for each in card.targets]),
             np.array([each.std for each in card.targets]),
-            space.fitted(taught.features, order),
-            self._seen(order),
+            space.fitted(taught.features, order, whole=images),
+            self._seen(
+                order, _relative(errors.reshape(len(taught), -1))[order] if images else None
+            ),
             Known.learned(look, [self.data.samples[row].numbers for row in self.train]),
             Limits({}),
             weights,
             np.zeros(2),
             Levels(np.zeros(0), np.zeros((0, 0))),
         )
-        bare.levels = self._levels(bare)
+        places = bare.space.places(taught.features).numpy()
+        bare.levels = Levels.learned(card.family, taught.samples, of, places=places, errors=errors)
         if weights is not None:
             ordinary = [*val.samples, *self._samples(held)] or taught.samples
             at_rest = bare.strains(ordinary)
@@ -72,15 +79,7 @@ class Building:
             bare.difficulties = _difficulties(bare, self.data, part(bare, val))
         return bare
 
-    def _levels(self, bare: Guide) -> Levels:
-        taught, targets = self.taught, len(self.card.targets)
-        of, labels = labelled(self.card.family, self.data, taught, targets)
-        places = bare.space.places(taught.features).numpy()
-        return Levels.learned(
-            self.card.family, taught.samples, of, places=places, errors=of.value - labels
-        )
-
-    def _seen(self, order: Integers) -> Seen:
+    def _seen(self, order: Integers, errors: Floats | None) -> Seen:
         rows = self.taught.rows[order]
         labels = np.zeros((len(rows), 0))
         if self.card.family in ("crystal", "image"):
@@ -89,6 +88,7 @@ class Building:
             [self.names[row] for row in rows] if len(self.names) else [""] * len(rows),
             [self.formulas[row] for row in rows] if len(self.formulas) else [""] * len(rows),
             labels,
+            None if errors is None else kept(errors),
         )
 
     def _limits(
@@ -117,6 +117,14 @@ class Building:
 
     def _samples(self, rows: Integers) -> list[Any]:
         return [self.taught.samples[at] for at in rows.tolist()]
+
+
+def _relative(errors: Floats) -> Floats:
+    """To the mean of all; 1 where none is known.  # (structures, targets)"""
+    size, known = np.abs(errors), np.isfinite(errors)
+    mean = np.where(known, size, 0).sum(0) / np.maximum(1, known.sum(0))
+    relative = size / np.where(mean > 0, mean, 1)
+    return np.where(known, np.minimum(relative, WORST), 1.0)
 
 
 def _joined(parts: Sequence[Terms]) -> Terms:

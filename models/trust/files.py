@@ -56,6 +56,8 @@ def arrays(guide: Guide) -> Arrays:
         "levels.centre": guide.levels.centre.astype(np.float32),
         "levels.weights": guide.levels.weights.astype(np.float32),
     }
+    if seen.errors is not None:
+        found["seen.errors"] = seen.errors.astype(np.float16)
     found |= {f"limits.{name}": values for name, values in guide.limits.terms.items()}
     found |= {f"gauge.{name}": value.numpy() for name, value in (guide.gauge or {}).items()}
     for name in ("centre", "scale", "weights", "kinds") if guide.difficulties else ():
@@ -140,6 +142,7 @@ class _Reading:
     def guide(self, card: "Card") -> Guide:
         """All of it."""
         targets = len(card.targets)
+        minded = "seen.errors" in self._left
         wide = getattr(card.network, "hidden_width" if card.family == "image" else "width")
         space = self._space(wide)
         labelled = targets if card.family in ("crystal", "image") else 0
@@ -149,6 +152,7 @@ class _Reading:
                 self._words("seen.names", count),
                 self._words("seen.formulas", count),
                 self.take("seen.labels", count, labelled),
+                self.take("seen.errors", count, targets, low=0, high=1e4) if minded else None,
             )
         found = Guide(
             card.family,
@@ -161,7 +165,7 @@ class _Reading:
             self._gauge(),
             self.take("rest", 2, low=-10, high=10),
             self._levels(targets, KINDS + space.turn.shape[1]),
-            self._difficulties(targets),
+            self._difficulties(targets, COLUMNS + minded),
         )
         gauged = found.gauge is not None
         if gauged != ("stretch" in found.limits.terms) or (gauged and card.family == "image"):
@@ -178,7 +182,12 @@ class _Reading:
         kept = self.take("space.kept", -1, turn.shape[1])
         if not 1 <= len(kept) <= STRUCTURES:
             raise _Unfit(f"{len(kept)} structures")
-        return Space(*(torch.from_numpy(each) for each in (mean, turn, kept)))
+        return Space(
+            torch.from_numpy(mean),
+            torch.from_numpy(turn),
+            torch.from_numpy(kept),
+            whole="seen.errors" in self._left,
+        )
 
     def _known(self) -> Known:
         return Known(
@@ -232,13 +241,13 @@ class _Reading:
             self.take("levels.weights", targets, inputs, low=-1e3, high=1e3),
         )
 
-    def _difficulties(self, targets: int) -> tuple[Difficulty, ...]:
+    def _difficulties(self, targets: int, columns: int) -> tuple[Difficulty, ...]:
         if "difficulty.constant" not in self._left:
             return ()
         parts = [
-            self.take("difficulty.centre", targets, COLUMNS, low=-1e6, high=1e6),
-            self.take("difficulty.scale", targets, COLUMNS, low=1e-9, high=1e6),
-            self.take("difficulty.weights", targets, COLUMNS, low=0, high=100),
+            self.take("difficulty.centre", targets, columns, low=-1e6, high=1e6),
+            self.take("difficulty.scale", targets, columns, low=1e-9, high=1e6),
+            self.take("difficulty.weights", targets, columns, low=0, high=100),
             self.take("difficulty.constant", targets, low=-100, high=100),
             self.take("difficulty.kinds", targets, KINDS, low=-100, high=100),
         ]

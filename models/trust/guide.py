@@ -34,6 +34,7 @@ class Seen:
     names: Sequence[str]
     formulas: Sequence[str]
     labels: Floats  # (structures, targets) NaN for none; of sites and bonds no columns
+    errors: Floats | None = None  # (structures, targets) relative to the mean of all; of images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +157,8 @@ class Guide:
         look = seen.geometry
         rarest = look.least(self.known.elements[look.numbers].astype(float))
         distance = seen.distance.mean(1) / self._unit
-        return Around(distance, middle, spread, -np.log1p(rarest), stretch)
+        errors = None if self.seen.errors is None else self.seen.errors[seen.which].mean(1)
+        return Around(distance, middle, spread, -np.log1p(rarest), stretch, errors)
 
     @property
     def _unit(self) -> float:

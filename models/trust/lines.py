@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-COLUMNS = 7
+COLUMNS = 7  # and one of the errors around, where these are known
 FLOOR = 0.02  # of a target's deviation: less than that is nothing
 NEAR = 0.02  # as much in units of the domain
+SMALL = 0.1  # of the mean error: smaller ones are all alike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,9 @@ class Around:
     spread: Floats  # (structures, targets) and their deviation
     rare: Floats  # (structures,) how few structures hold its rarest element, a logarithm
     stretch: Floats  # (structures,) as the gauge has it
+    errors: (
+        Floats | None
+    )  # (structures, targets) those of what lies there, relative to the mean of all
 
 
 def columns(of: Lines, around: Around, level: Floats, std: Floats) -> Floats:
@@ -82,7 +86,7 @@ def columns(of: Lines, around: Around, level: Floats, std: Floats) -> Floats:
     whose, target = of.owner, of.target
     scale = std[target]
     beside = np.abs(of.value - around.middle[whose, target]) / scale
-    return np.column_stack(
+    found = np.column_stack(
         [
             np.log(of.std / scale + FLOOR),
             np.log(around.distance + NEAR)[whose],
@@ -93,3 +97,6 @@ def columns(of: Lines, around: Around, level: Floats, std: Floats) -> Floats:
             around.stretch[whose],
         ]
     )
+    if around.errors is None:
+        return found
+    return np.column_stack([found, np.log(around.errors[whose, target] + SMALL)])

@@ -1,6 +1,7 @@
 """The networks' vectors of whole structures, and which training structures lie nearest."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ Integers = NDArray[np.int64]
 
 AXES = 16  # directions in which vectors differ most
 FLAT = 1e-3  # of the largest deviation: directions of less tell nothing
-SEARCHED = 1_000  # by every answer; all that are kept only when neighbours are asked for
+SEARCHED = (
+    1_000  # by every answer; where it matters, or neighbours are asked for, all that are kept
+)
 AROUND = 8  # neighbours that an answer's difficulty follows from
-CHUNK = 1_024  # queries at once
+CHUNK = 256  # queries at once
 FARTHEST = 1e6  # more is as much
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Space:
     """Training structures in an order by chance; distances are those of whitened vectors.
 
@@ -28,6 +31,7 @@ class Space:
     mean: Tensor  # (width,)
     turn: Tensor  # (width, axes)
     kept: Tensor  # (structures, axes)
+    whole: bool = False  # whether every answer searches all of these
 
     def places(self, features: Tensor) -> Tensor:
         """Where vectors of a network lie.  # (n, axes)"""
@@ -40,9 +44,10 @@ class Space:
 
         # (n, count) both
         """
-        known = self.kept if all_of_them else self.kept[:SEARCHED]
+        some = slice(None if self.whole or all_of_them else SEARCHED)
+        known, squares = self.kept[some], self._squares[some]
         wanted = min(count + (own is not None), len(known))
-        found = [_nearest(some, known, wanted) for some in torch.split(places, CHUNK)]
+        found = [_nearest(each, known, squares, wanted) for each in torch.split(places, CHUNK)]
         distance = (
             torch.cat([one[0] for one in found]).nan_to_num(FARTHEST).clamp(0, FARTHEST).numpy()
         )
@@ -53,8 +58,12 @@ class Space:
         order = np.argsort(which == own[:, None], axis=1, kind="stable")[:, : max(1, wanted - 1)]
         return np.take_along_axis(distance, order, 1), np.take_along_axis(which, order, 1)
 
+    @cached_property
+    def _squares(self) -> Tensor:
+        return (self.kept**2).sum(1)
 
-def fitted(features: Tensor, kept: Integers) -> Space:
+
+def fitted(features: Tensor, kept: Integers, *, whole: bool) -> Space:
     """From the vectors of training structures, of which some are kept.  # features: (structures, width)"""
     mean = features.double().mean(0)
     centred = features.double() - mean
@@ -64,11 +73,10 @@ def fitted(features: Tensor, kept: Integers) -> Space:
     turn = vectors.flip(1)[:, :axes] / deviation[:axes].clamp_min(1e-12)
     # As the file keeps them.
     space = Space(mean.float().double(), turn.float().double(), torch.zeros(0))
-    return Space(space.mean, space.turn, space.places(features[kept]).half().double())
+    return Space(space.mean, space.turn, space.places(features[kept]).half().double(), whole)
 
 
-def _nearest(places: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    squares = (known**2).sum(1)
+def _nearest(places: Tensor, known: Tensor, squares: Tensor, count: int) -> tuple[Tensor, Tensor]:
     apart = torch.addmm(squares, places, known.T, beta=1, alpha=-2)
     found = apart.topk(count, largest=False)
     distance = (found.values + (places**2).sum(1, keepdim=True)).clamp_min(0).sqrt()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load as unpacked
 from safetensors.numpy import save as packed
 
@@ -15,7 +16,8 @@ from models.errors import DamagedModel
 from models.graphs.graph import Graph
 from models.infer import Resident
 from models.structures.structure import Structure
-from models.trust import fitting, gauge
+from models.trust import fitting, gauge, space
+from models.trust.building import _relative
 from models.trust.domain import SIGNS, Known, Words, _unlike
 from models.trust.files import GUIDE, LARGEST, arrays, load, save
 from models.trust.geometry import geometry
@@ -169,6 +171,61 @@ def test_a_guide_of_before_these_signs_were_kept_has_none_of_them(
     assert old.answer([tall])[0].trust.reasons == ()
 
 
+def test_of_images_all_that_are_kept_are_searched_and_their_errors_count(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "SEARCHED", 20)
+    case = build("image", targets=2)
+    guide = case.trust.guide
+    assert guide.seen.errors.shape == (30, 2)
+    assert guide.look(case.data.samples, features(case), None).which.max() >= 20
+    weights = np.eye(9)[-2] / 2  # the last column but the kinds'
+    minded = replace(
+        guide, difficulties=tuple(replace(each, weights=weights) for each in guide.difficulties)
+    )
+    worse = replace(minded, seen=replace(guide.seen, errors=guide.seen.errors * [1, 2]))
+
+    (one, other), (same, harder) = difficulty(case, minded), difficulty(case, worse)
+
+    assert same == one
+    assert harder > other
+
+
+def test_a_guide_of_images_of_before_their_errors_were_kept_does_without(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "SEARCHED", 20)
+    case = build("image")
+
+    def change(found: dict[str, Any]) -> None:
+        del found["seen.errors"]
+        for name in ("centre", "scale", "weights"):
+            found[f"difficulty.{name}"] = np.delete(found[f"difficulty.{name}"], -2, axis=1)
+
+    guide = load(tmp_path, kept(case, tmp_path, change))
+
+    assert guide is not None
+    assert guide.look(case.data.samples, features(case), None).which.max() < 20
+    assert np.isfinite(difficulty(case, guide)).all()
+
+
+def features(case: Any) -> torch.Tensor:
+    answers = case.resident.answer(case.data.samples, features=True)
+    return torch.tensor([each.features for each in answers])
+
+
+def difficulty(case: Any, guide: Guide) -> tuple[float, ...]:
+    """Of the first row's answer by this guide."""
+    resident = type(case.resident)(case.card, case.networks, case.resident.device, guide=guide)
+    found: tuple[float, ...] = resident.answer(case.data.samples[:1])[0].trust.difficulty
+    return found
+
+
+def test_errors_are_relative_to_those_of_all() -> None:
+    found = _relative(np.array([[-1.0, 0.0], [3.0, 0.0], [np.nan, 0.0]]))
+    assert found.tolist() == [[0.5, 0.0], [1.5, 0.0], [1.0, 0.0]]
+
+
 def test_a_reason_tells_two_numbers_apart() -> None:
     assert _unlike(0.0541, 0.0539, ".1%") == ("5.41%", "5.39%")
     assert _unlike(1.04, 1.0, ".1f") == ("1.04", "1.00")
@@ -292,6 +349,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a gauge without a width": (
         lambda found: found.update({"gauge.embedding.bias": np.zeros((2, 3), np.float32)}), "no width of the gauge",
     ),
+    "errors of some": (lambda found: found.update({"seen.errors": np.ones((3, 1))}), "expected"),
     "half a gauge": (lambda found: found.pop("limits.stretch"), "do not belong together"),
 }  # fmt: skip
 
