@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 
 LARGEST = 4_000_000  # bytes
 STRUCTURES = 20_000  # kept, of a larger data set
+PAIRS = np.triu_indices(KINDS)  # the smaller number first
 TERMS = ("apart", "uneven", "between", "features", "stretch", "shake")
 COLUMNS = lines.COLUMNS + 1  # and the kinds' errors
 
@@ -44,8 +45,8 @@ def arrays(guide: Guide) -> Arrays:
         "known.rows": np.array([known.rows], np.int64),
         "known.elements": known.elements.astype(np.int64),
         "known.sites": known.sites.astype(np.int64),
-        "known.low": known.low.astype(np.float16),
-        "known.high": known.high.astype(np.float16),
+        "known.low": known.low[PAIRS].astype(np.float16),
+        "known.high": known.high[PAIRS].astype(np.float16),
         "known.ratio": known.ratio.astype(np.float32),
         "known.shortest": known.shortest.astype(np.float32),
         "known.kinds": known.kinds.astype(np.int64),
@@ -194,12 +195,19 @@ class _Reading:
             int(self.take("known.rows", 1, kind="i", low=1, high=2**40)[0]),
             self.take("known.elements", KINDS, kind="i", low=0, high=2**40),
             self.take("known.sites", 2, kind="i", low=1, high=2**40),
-            self.take("known.low", KINDS, KINDS, low=0, high=1e4),
-            self.take("known.high", KINDS, KINDS, low=0, high=1e4),
+            self._pairs("known.low"),
+            self._pairs("known.high"),
             self.take("known.ratio", 2, low=1e-3, high=1e3),
             self.take("known.shortest", MEMORY, low=0, high=1e4),
             *self._alone(),
         )
+
+    def _pairs(self, name: str) -> Array:
+        if getattr(self._left.get(name), "ndim", 1) == 2:  # as they were kept before
+            return self.take(name, KINDS, KINDS, low=0, high=1e4)
+        found = np.zeros((KINDS, KINDS))
+        found[PAIRS] = self.take(name, len(PAIRS[0]), low=0, high=1e4)
+        return found
 
     def _alone(self) -> tuple[Array, Array, bool]:
         if "known.kinds" not in self._left:  # a guide of before these were kept: nothing is unlike

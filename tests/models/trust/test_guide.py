@@ -191,7 +191,7 @@ def test_of_images_all_that_are_kept_are_searched_and_their_errors_count(
     assert harder > other
 
 
-def test_a_guide_of_images_of_before_their_errors_were_kept_does_without(
+def test_a_guide_of_images_as_they_were_before_is_read(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(space, "SEARCHED", 20)
@@ -201,12 +201,15 @@ def test_a_guide_of_images_of_before_their_errors_were_kept_does_without(
         del found["seen.errors"]
         for name in ("centre", "scale", "weights"):
             found[f"difficulty.{name}"] = np.delete(found[f"difficulty.{name}"], -2, axis=1)
+        for name in ("low", "high"):
+            found[f"known.{name}"] = getattr(case.trust.guide.known, name)
 
     guide = load(tmp_path, kept(case, tmp_path, change))
 
     assert guide is not None
     assert guide.look(case.data.samples, features(case), None).which.max() < 20
     assert np.isfinite(difficulty(case, guide)).all()
+    assert (guide.known.low == case.trust.guide.known.low).all()
 
 
 def features(case: Any) -> torch.Tensor:
