@@ -140,8 +140,8 @@ RELEASES = {
         notes=(RELAXED, SCALE, TUNED, f"Goes on from {HEAT}, which had learned heats of perovskites."),
     ),
     "band-gap": Release(
-        "Band gap (PBE) of inorganic crystals", NUMBERS,
-        notes=(RELAXED, "PBE gaps are below measured ones, often by a third."),
+        "Band gap (PBE) of inorganic crystals", {**ONWARD, "learning_rate": 2e-3}, after=ENERGY,
+        notes=(RELAXED, "PBE gaps are below measured ones, often by a third.", LEARNED),
     ),
     "is-metal": Release(
         "Metal or semiconductor (PBE)", {**NUMBERS, "class_weights": "balanced"},
@@ -166,7 +166,10 @@ RELEASES = {
         "Refractive index of semiconductors", ONWARD, after=ENERGY,
         notes=(RELAXED, NO_METALS, LEARNED),
     ),
-    "heat-capacity": Release("Heat capacity at 300 K, per mole of atoms", notes=(RELAXED,)),
+    "heat-capacity": Release(
+        "Heat capacity at 300 K, per mole of atoms", {**ONWARD, "epochs": 60}, after=ENERGY,
+        notes=(RELAXED, LEARNED),
+    ),
     "ddec-charge": Release(
         "DDEC charge of each site in metal-organic frameworks", members=3,
         notes=("The charges of a cell need not add up to zero: before a simulation, take their mean off.",),
