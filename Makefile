@@ -46,8 +46,8 @@ $(READY): pyproject.toml constraints.txt .ci/venv .ci/compiler $(wildcard models
 up: $(READY) ## start everything on this machine and stay until Ctrl-C (HOST, PORT, STATE, WORKERS)
 	@exec $(BIN)/matprop up --host "$(HOST)" --port "$(PORT)" --state "$(STATE)" $(if $(WORKERS),--workers "$(WORKERS)")
 
-# Two processes, a file's tests in one of them; much of the time is waiting, and folders of few long tests come first.
-test test-all: PYTEST := $(ONE) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+# Two processes, a file's tests in one of them: much of the time is waiting.
+test test-all: PYTEST := $(ONE) $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test: $(READY) ## all tests but the slow ones
 	$(PYTEST) -m "not slow and not images"
