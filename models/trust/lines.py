@@ -73,9 +73,7 @@ class Around:
     spread: Floats  # (structures, targets) and their deviation
     rare: Floats  # (structures,) how few structures hold its rarest element, a logarithm
     stretch: Floats  # (structures,) as the gauge has it
-    errors: (
-        Floats | None
-    )  # (structures, targets) those of what lies there, relative to the mean of all
+    errors: Floats | None  # (structures, targets) of what lies there, relative to the mean
 
 
 def columns(of: Lines, around: Around, level: Floats, std: Floats) -> Floats:

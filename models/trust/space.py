@@ -13,9 +13,7 @@ Integers = NDArray[np.int64]
 
 AXES = 16  # directions in which vectors differ most
 FLAT = 1e-3  # of the largest deviation: directions of less tell nothing
-SEARCHED = (
-    1_000  # by every answer; where it matters, or neighbours are asked for, all that are kept
-)
+SEARCHED = 1_000  # by every answer; of images, or for neighbours, all that are kept
 AROUND = 8  # neighbours that an answer's difficulty follows from
 CHUNK = 256  # queries at once
 FARTHEST = 1e6  # more is as much

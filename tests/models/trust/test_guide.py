@@ -172,7 +172,7 @@ def test_a_guide_of_before_these_signs_were_kept_has_none_of_them(
 
 
 def test_of_images_all_that_are_kept_are_searched_and_their_errors_count(
-    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(space, "SEARCHED", 20)
     case = build("image", targets=2)
