@@ -22,6 +22,7 @@ from models.errors import (
     InputError,
     MatpropError,
     ModelError,
+    SourceChanged,
     TooLarge,
     UnknownDataset,
 )
@@ -215,7 +216,9 @@ class Cutter:
         """What failed in an ended screening, was not done, or not even cut."""
         old = hold.jobs.get(before)
         if old is None:
-            raise ModelError("The screening to be done again is no longer kept.")
+            raise SourceChanged(
+                "The screening to be done again is no longer kept.", hint="Send its source anew."
+            )
         for number in range(old.cut):
             hold.check()
             yield from self._of_chunk(old, number)

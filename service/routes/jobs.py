@@ -257,12 +257,19 @@ async def lent(house: House, job: str, new: str) -> None:
     },
 )
 async def delete_job(job: str, house: TheHouse, who: TheCaller) -> Response:
-    """Cancel a running job first. Models that it made stay."""
+    """Cancel a running job first, and one that does it again. Models that it made stay."""
     await owned(house, who, job)
     async with reaching():
         deleted = await house.jobs.delete(job)
     if not deleted:
         record = await owned(house, who, job)
+        if record.status.ended:
+            raise Problem(
+                "conflict",
+                "A retry needs what this job has left.",
+                hint="Wait for its end, or cancel it first.",
+                links={"retry": f"/v1/jobs/{record.retried_by}"},
+            )
         raise Problem("conflict", f"The job is {record.status}; cancel it first.")
     await asyncio.to_thread(house.files.remove, job)
     return Response(status_code=204)

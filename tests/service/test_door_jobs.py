@@ -107,6 +107,9 @@ def test_a_job_that_is_being_done_again_is_not_so_twice(open_door: Any) -> None:
         answer = door.client.post(f"/v1/jobs/{job}/retry")
         assert code(answer, 409) == "conflict"
         assert answer.json()["links"]["retry"] == f"/v1/jobs/{first}"
+        kept = door.client.delete(f"/v1/jobs/{job}")
+        assert code(kept, 409) == "conflict"
+        assert kept.json()["links"]["retry"] == f"/v1/jobs/{first}"
         door.client.post(f"/v1/jobs/{first}/cancel")
         assert door.client.post(f"/v1/jobs/{job}/retry").status_code == 202
 

@@ -585,6 +585,19 @@ def test_a_job_is_not_retried_again_while_its_retry_has_not_ended(jobs):
     assert jobs.retry(job, second)
 
 
+def test_a_job_is_not_deleted_while_another_one_does_it_again(jobs):
+    job, claim = claimed(jobs)
+    jobs.finish(claim, Status.FAILED)
+    first, second = new_id("job"), new_id("job")
+    assert jobs.retry(job, first)
+    assert not jobs.delete(job)
+    jobs.cancel(first)
+    assert jobs.retry(first, second)
+    assert not jobs.delete(job)
+    jobs.cancel(second)
+    assert jobs.delete(job)
+
+
 def test_a_job_without_failures_is_not_retried(jobs):
     job, claim = claimed(jobs)
     jobs.finish(claim, Status.SUCCEEDED, None, (1, 0, 1))

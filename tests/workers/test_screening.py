@@ -311,6 +311,18 @@ def test_a_retry_does_what_failed_and_no_more(desk):
     assert desk.finish(third).total == 2
 
 
+def test_a_retry_of_what_is_no_longer_kept_says_so(desk):
+    job = desk.submit(("a.zip", zipped({"a.vasp": "bad"})))
+    desk.finish(job)
+    first, second = new_id("job"), new_id("job")
+    assert desk.jobs.retry(job, first)
+    desk.jobs.cancel(first)
+    assert desk.jobs.retry(first, second)
+    desk.jobs.redis.delete(f"mp:job:{first}")
+    record = desk.finish(second)
+    assert (record.status, record.error["code"]) == (Status.FAILED, "source_changed")
+
+
 def test_a_retry_of_a_cancelled_one_does_what_was_not_done(desk, stage):
     desk.cutter = Cutter(stage.files, desk.cutter.close, desk.cutter.places, ahead=(3, 1))
     job = desk.submit(("a.zip", words(300)))

@@ -1,8 +1,12 @@
 #!lua flags=allow-oom
--- ARGV: id. Only an ended job goes; its files are the caller's to remove.
+-- ARGV: id. Only an ended job goes, and none that another one does again; its files are the caller's to remove.
 local id = ARGV[1]
-local status = redis.call('HGET', record(id), 'status')
+local status, later = unpack(redis.call('HMGET', record(id), 'status', 'retried_by'))
 if not status or not ENDED[status] then return 0 end
+while later do
+  status, later = unpack(redis.call('HMGET', record(later), 'status', 'retried_by'))
+  if status and not ENDED[status] then return 0 end
+end
 local owner = unlist(id)
 redis.call('ZREM', 'mp:ended', id)
 redis.call('ZREM', 'mp:jobs', id)
