@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
@@ -21,6 +22,10 @@ from workers.settings import WorkerSettings
 
 # A shell's background job ignores Ctrl-C, and so would every program that the tests start and stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is told by what else the machine does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(trylast=True)
@@ -57,6 +62,13 @@ class Broker:
         client.ping()
         client.close()
         return self
+
+    def sync(self) -> None:
+        """What it has answered so far outlives it, however busy the disk is."""
+        with Redis.from_url(self.url) as client:
+            client.config_set("appendfsync", "always")  # from the next write on, with all before it
+            client.set("synced", 1)
+            client.delete("synced")
 
     def kill(self) -> None:
         assert self.process is not None

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from workers.contract import EvaluateOrder, Order, Task
 from workers.files import Files
 from workers.jobs import NewJob, Status, new_id
 
-EPOCHS, MANY_EPOCHS = 40, 100
+EPOCHS, MANY_EPOCHS, ENDLESS = 40, 100, 100_000
 
 
 def unbroken(epochs: int) -> int:
@@ -41,21 +42,25 @@ def programs(plant: Plant) -> list[int]:
     """Processes of the workers' children."""
     found = []
     for child in plant.children():
-        listed = Path(f"/proc/{child}/task/{child}/children")
-        found += [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended just now
+            listed = Path(f"/proc/{child}/task/{child}/children").read_text()
+            found += [int(pid) for pid in listed.split()]
     return found
 
 
-def kill_one(plant: Plant, chance: random.Random, number: int) -> None:
-    """In turn: a program, the child that holds its job, the worker with all of them."""
+def killed(plant: Plant, chance: random.Random, number: int) -> bool:
+    """In turn: a program, the child that holds its job, the worker with all of them; whether it was there."""
     if number % 3 == 2:
         worker = chance.choice([one for one in plant.workers if one.poll() is None])
         worker.kill()
         worker.wait()
         plant.start_worker(children=1)
-        return
+        return True
     victims = (programs if number % 3 == 0 else Plant.children)(plant)
-    os.kill(chance.choice(victims), signal.SIGKILL)
+    with suppress(IndexError, ProcessLookupError):
+        os.kill(chance.choice(victims), signal.SIGKILL)
+        return True
+    return False
 
 
 def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_run(plant, row):
@@ -74,15 +79,14 @@ def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_r
             records = {job: plant.jobs.get(job) for job in before}
             return all(one.status.ended or one.done > before[job] for job, one in records.items())
 
-        def any_runs() -> bool:
+        def any_was_killed(number=number) -> bool:
             jobs[:] = [job for job in jobs if not plant.jobs.get(job).status.ended]
             if not jobs:
                 jobs.append(submitted(plant))
-            return bool(programs(plant))
+            return bool(programs(plant)) and killed(plant, chance, number)
 
         wait_until(all_got_on, "every training to get on")
-        wait_until(any_runs, "a program")
-        kill_one(plant, chance, number)
+        wait_until(any_was_killed, "a program")
     plant.wait_for_all()
     assert plant.lost() == []
     files = Files(plant.settings.state)
@@ -103,7 +107,7 @@ def test_trainings_killed_at_random_epochs_end_with_the_figures_of_an_unbroken_r
 def test_what_is_short_does_not_wait_for_a_training_of_the_only_worker(plant):
     plant.app, plant.queue = "tests.faults.training_worker", "train"
     plant.start_worker(children=1)
-    training = submitted(plant)
+    training = submitted(plant, epochs=ENDLESS)
     wait_until(lambda: plant.jobs.get(training).done > 5, "some epochs")
     judging = submitted(
         plant, Task.EVALUATE, EvaluateOrder(dataset=SET, model="formation-energy@1")

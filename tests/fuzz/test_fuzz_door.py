@@ -34,7 +34,7 @@ GOOD_HEAD = (
     b"Content-Length: 20\r\nPrefer: wait=1\r\nConnection: close\r\n\r\n" + GOOD_FORM[:20]
 )
 door_settings = settings(
-    max_examples=CASES, deadline=10_000, suppress_health_check=list(HealthCheck), derandomize=False
+    max_examples=CASES, suppress_health_check=list(HealthCheck), derandomize=False
 )
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,10 +87,26 @@ class Running:
                     found.append(child)
         return found
 
+    def at_work(self, word: str) -> list[psutil.Process]:
+        """Of these, those that the supervisor's own children have started."""
+        found = []
+        for child in self.children(word):
+            with suppress(psutil.NoSuchProcess):
+                if child.ppid() != self.process.pid:
+                    found.append(child)
+        return found
+
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.communicate(timeout=60)
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """SIGKILL; some may go with the first of them."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _start(state: Path, *options: str) -> Running:

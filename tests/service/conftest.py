@@ -39,6 +39,8 @@ from workers.shelf import Shelf
 
 Answer = dict[str, Any]
 
+PATIENCE_S = 30.0  # for an answer: a worker may be slow to be woken
+
 
 @dataclass
 class PlayedWorker:
@@ -396,7 +398,8 @@ Opener = Callable[..., AbstractContextManager[Door]]
 def door(shared_broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """One service without keys for all tests of a module."""
     state = tmp_path_factory.mktemp("door")
-    settings = ServiceSettings(redis_url=f"{shared_broker.url}?db=1", state=state, port=0)
+    url = f"{shared_broker.url}?db=1"
+    settings = ServiceSettings(redis_url=url, state=state, port=0, wait_default_s=PATIENCE_S)
     with opened(settings) as running:
         yield running
 
@@ -408,7 +411,7 @@ def open_door(broker: Any, tmp_path: Path) -> Opener:
     def make(
         queues: tuple[Queue, ...] = tuple(Queue), **options: Any
     ) -> AbstractContextManager[Door]:
-        given = {"redis_url": broker.url, "state": tmp_path / "state", "port": 0} | options
-        return opened(ServiceSettings(**given), queues)
+        usual = {"redis_url": broker.url, "state": tmp_path / "state", "port": 0}
+        return opened(ServiceSettings(**{**usual, "wait_default_s": PATIENCE_S, **options}), queues)
 
     return make

@@ -141,6 +141,8 @@ def test_in_doubt_the_key_leads_to_the_job_that_was_made(own_broker: Any, open_d
         house.jobs.submit = submit
         again = door.predict(GOOD, Idempotency_Key="k")
         assert again.headers["idempotent-replayed"] == "true"
+        with door.client.stream("GET", f"/v1/jobs/{again.json()['job']}/events") as events:
+            assert "done" in "".join(events.iter_text())
         assert len(door.worker.seen) == 2
 
 

@@ -234,6 +234,7 @@ def test_what_cannot_be_screened_is_refused_in_words(
 
 def test_a_data_set_is_screened_by_its_name(door: Door) -> None:
     made = put_dataset(door.settings.state, name="candidates")
+    door.worker.sleep()
     answer = door.client.post(
         "/v1/screenings", json={"models": ["tested"], "dataset": "candidates", "level": None}
     )
@@ -242,6 +243,7 @@ def test_a_data_set_is_screened_by_its_name(door: Door) -> None:
     assert (view["source"], view["dataset"], view["level"]) == ("dataset", made, 0.9)
     assert view["links"]["dataset"] == f"/v1/datasets/{made}"
     assert view["job"]["progress"]["total"] == 60
+    door.worker.wake()
     ended(door, view["id"])
 
 

@@ -102,7 +102,7 @@ def test_a_body_that_trickles_is_refused(open_door: Any) -> None:
 
 
 def test_a_head_that_trickles_is_refused(open_door: Any) -> None:
-    with open_door(head_s=0.2) as door:
+    with open_door(head_s=1) as door:
         assert said(door.port, b"GET / HTTP/1.1\r\nHost: loc").startswith(b"HTTP/1.1 408")
         assert said(door.port) == b""
         kept_alive = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /heal"
@@ -145,6 +145,8 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing(open_door: Any) -> No
     with open_door() as door:
         with socket.create_connection(("127.0.0.1", door.port), timeout=15) as connection:
             connection.sendall(HEAD + b"Content-Length: 5000\r\n\r\n" + FORM)
+            while not door.server.house.traffic.in_flight:
+                pass
         while door.server.house.traffic.in_flight:
             pass
         assert not list(door.settings.state.glob("uploads/*/.*"))

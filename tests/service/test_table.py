@@ -78,7 +78,7 @@ def test_pages_hold_every_row_once_in_the_order_of_the_source(
 KEYS = ["tested", "name", "n_sites", "in_domain", "tested.std", "formula", "index", "code"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from(["", "-"]), st.sampled_from(KEYS)), max_size=3, unique_by=lambda key: key[1]),
     st.integers(1, 40),

@@ -282,7 +282,7 @@ filters = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(filters)
 def test_sql_finds_what_a_plain_evaluation_finds(text: str) -> None:
     where = parse(text, COLUMNS)
@@ -295,7 +295,7 @@ words = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(
     st.one_of(st.text(), st.lists(words, max_size=20).map(" ".join), st.lists(words).map("".join))
 )

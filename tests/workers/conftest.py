@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from redis import Redis
 
 from models.card import Card, Target
 from models.errors import UnknownModel
@@ -34,6 +35,12 @@ from workers.residents import Inference, Residents
 from workers.stopping import Stopping
 
 LEVELS = Intervals(rows=19, levels=(0.5, 0.9, 0.95), factors=(0.5, 2.0, 3.0))
+
+
+def lapse(redis: Redis, job: str) -> None:
+    """The lease is over, without waiting for it, and not renewed because nobody has looked for long."""
+    redis.zadd("mp:leases", {job: 0}, xx=True)
+    redis.delete("mp:reconciled")
 
 
 def card(name: str, *, seen: tuple[int, ...] | None = None, targets: int = 1) -> Card:

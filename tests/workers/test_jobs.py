@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 
+from tests.workers.conftest import lapse
 from workers import moves
 from workers.broker import connect_async
 from workers.contract import WAY_OF, Queue, Task
@@ -38,11 +39,6 @@ def claimed(jobs: Jobs, **parts) -> tuple[str, Claim]:
     claim = jobs.claim(job, "worker")
     assert claim is not None
     return job, claim
-
-
-def lapse(redis: Redis, job: str) -> None:
-    """The lease is over, without waiting for it."""
-    redis.zadd("mp:leases", {job: 1})
 
 
 def make_due(redis: Redis, job: str) -> None:

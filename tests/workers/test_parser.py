@@ -7,7 +7,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -131,9 +131,20 @@ def test_a_source_that_holds_nothing_still_gives_one_item(parser, data):
     assert one(parser, "a.json", data).error is not None
 
 
+PATIENT = ParserLimits(wall_s=60)
+
+
 @pytest.fixture
-def hasty() -> Iterator[Parser]:
-    made = Parser(ParserLimits(wall_s=1))
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parser]:
+    """It waits for a child as long as that takes, and hardly for one that hangs."""
+
+    def renew(parser: Parser) -> None:
+        parser.limits = PATIENT
+        renewed(parser)
+
+    renewed = Parser._renew
+    monkeypatch.setattr(Parser, "_renew", renew)
+    made = Parser(PATIENT)
     list(made.read([Source(0, "a.cif", None, CIF)], OPTIONS))
     yield made
     made.close()
@@ -142,6 +153,7 @@ def hasty() -> Iterator[Parser]:
 def hang(parser: Parser) -> None:
     """Let the child do nothing any more, like one that is lost in a library."""
     os.kill(parser.child, signal.SIGSTOP)
+    parser.limits = replace(PATIENT, wall_s=0.3)
 
 
 def test_a_child_that_hangs_among_several_is_replaced_and_nobody_is_blamed_yet(hasty):

@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from tests.object_store import BUCKET, ObjectStore
+from tests.workers.conftest import lapse
 from tests.workers.test_screening import Desk, row_called, zipped
 from workers import bucket, places
 from workers.contract import BULK, CUT
@@ -137,7 +138,7 @@ def test_a_cutter_that_was_lost_is_succeeded_where_it_was(desk: Desk, put: Put) 
     desk.step(BULK)
     desk.step(BULK)
     assert desk.jobs.claim(desk.take(CUT), "w.1.x") is not None
-    desk.jobs.redis.zadd("mp:leases", {job: 0})
+    lapse(desk.jobs.redis, job)
     desk.jobs.reconcile()
     desk.jobs.redis.zadd("mp:wake:cut", {job: 0})
     record = desk.finish(job)

@@ -1,5 +1,6 @@
 import logging
 
+from tests.workers.conftest import lapse
 from workers.jobs import Beat, Status, new_id
 
 
@@ -243,7 +244,7 @@ def test_a_worker_that_lost_its_job_writes_nothing(stage):
     job = stage.submit(("a", "H1"))
 
     def lose(source):
-        stage.jobs.redis.zadd("mp:leases", {job: 1})
+        lapse(stage.jobs.redis, job)
         stage.jobs.reconcile()
         assert stage.jobs.claim(job, "other") is not None
         stage.holder.pulse.beat()

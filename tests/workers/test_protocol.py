@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from tests.workers.conftest import lapse
 from tests.workers.test_screening import Desk, words
 from workers.contract import BULK, CUT, Task
 from workers.jobs import Beat, Claim, Jobs, NewJob, Status, child_id
@@ -371,7 +372,7 @@ class World:
             self.lapses[job] += 1
         elif over:
             self.redis.hset(f"mp:job:{job}", "over", 1)
-        self.redis.zadd("mp:leases", {job: 1})
+        lapse(self.redis, job)
         self.held.pop(job, None)
         self.reconcile()
 
@@ -545,7 +546,6 @@ def play(redis: Redis, story: list[tuple[int, int]]) -> None:
 
 @settings(
     max_examples=60,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

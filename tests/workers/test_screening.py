@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import zipfile
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import TooLarge
-from tests.workers.conftest import card
+from tests.workers.conftest import card, lapse
 from workers.closing import Closer
 from workers.columns import answers, columns
 from workers.contract import BULK, CUT, Queue, ScreenOrder, Task
@@ -101,7 +102,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(stage, settings) -> Desk:
+def desk(stage, settings, monkeypatch) -> Desk:
+    """Its chunks are cut by size alone, however slow the machine is."""
+    monkeypatch.setattr("workers.cutting.PATIENCE_S", math.inf)
     return Desk.of(stage, settings)
 
 
@@ -180,7 +183,7 @@ def test_a_cutter_that_was_lost_is_succeeded_where_it_was(desk, stage):
         patch.setattr(Cutter, "_submit", dies)
         with pytest.raises(Lost):
             desk.step(CUT)
-    desk.jobs.redis.zadd("mp:leases", {job: 0})
+    lapse(desk.jobs.redis, job)
     desk.jobs.reconcile()
     record = desk.jobs.get(job)
     assert (record.status, record.cut) == (Status.QUEUED, 2)
@@ -214,7 +217,7 @@ def test_no_structure_is_lost_when_the_broker_forgets_a_chunk_under_its_cutter(d
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cutter, "_submit", forgets)
         desk.step(CUT)
-    desk.jobs.redis.zadd("mp:leases", {job: 0}, xx=True)
+    lapse(desk.jobs.redis, job)
     desk.jobs.reconcile()
     desk.jobs.redis.zadd("mp:wake:cut", {job: 0})
     record = desk.finish(job)
@@ -227,7 +230,7 @@ def test_a_retry_takes_no_chunk_of_a_cutter_that_woke_up_too_late(desk, stage):
         number = arguments[3]
         if number == 1 and not slept:
             slept.append(arguments)
-            desk.jobs.redis.zadd("mp:leases", {job: 0})
+            lapse(desk.jobs.redis, job)
             desk.jobs.reconcile()
             desk.jobs.redis.zadd("mp:wake:cut", {job: 0})
             other.run(desk.take(CUT), desk.cutter.run)
@@ -254,7 +257,7 @@ def test_a_chunk_whose_worker_was_lost_is_done_again_and_counts_once(desk):
     desk.step(CUT)
     chunk = desk.take(BULK)
     assert desk.jobs.claim(chunk, "w.1.x") is not None
-    desk.jobs.redis.zadd("mp:leases", {chunk: 0})
+    lapse(desk.jobs.redis, chunk)
     desk.jobs.reconcile()
     desk.jobs.redis.zadd("mp:due:bulk", {chunk: 0})
     desk.jobs.reconcile()
@@ -269,7 +272,7 @@ def test_a_poison_chunk_fails_alone_and_its_structures_are_rows(desk):
     poison = desk.take(BULK)
     for attempt in range(3):
         assert desk.jobs.claim(poison, f"w.{attempt}.x") is not None
-        desk.jobs.redis.zadd("mp:leases", {poison: 0})
+        lapse(desk.jobs.redis, poison)
         desk.jobs.reconcile()
     desk.jobs.redis.zrem("mp:wake:bulk", poison)
     record = desk.finish(job)

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from tests.workers.conftest import lapse
 from tests.workers.training_desk import VALUE_OF_8, Desk
 from workers import limited
 from workers.contract import TargetOrder, Task
@@ -172,7 +173,7 @@ def test_an_end_that_the_broker_has_forgotten_is_told_again_and_nothing_learned_
 def lose_the_worker(desk: Desk, job: str) -> None:
     """Its lease is over, and the job queued again."""
     while desk.record(job).status is not Status.QUEUED:
-        desk.jobs.redis.zadd("mp:leases", {job: 1})
+        lapse(desk.jobs.redis, job)
         desk.jobs.reconcile()
 
 

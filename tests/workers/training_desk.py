@@ -52,7 +52,7 @@ class Desk:
         self.jobs = jobs
         self.files = Files(state, store)
         bounds = Bounds(
-            memory_bytes=10**9, wall_s=15, cpu_s=None, file_bytes=None, mapped=False, niceness=1
+            memory_bytes=10**9, wall_s=120, cpu_s=None, file_bytes=None, mapped=False, niceness=1
         )
         program = Program("tests.workers.played_training", bounds, 20.0)
         judge = Program("tests.workers.played_judge", bounds, 20.0)

@@ -21,7 +21,7 @@ def naive(matrix, numbers, fractional) -> float:
     return float(least)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**6), st.integers(2, 70), st.floats(0.0, 0.8, allow_subnormal=False))
 def test_a_pair_too_near_is_found_in_any_cell_and_only_then(seed, count, skew):
     random = np.random.default_rng(seed)

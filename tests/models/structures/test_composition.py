@@ -19,7 +19,7 @@ def test_every_element_has_its_symbol_and_electronegativity():
 
 
 @pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.integers(1, 103), st.integers(1, 24), min_size=1, max_size=6))
 def test_a_formula_is_written_as_pymatgen_writes_it(amounts):
     numbers = [number for number, count in amounts.items() for _ in range(count)]
