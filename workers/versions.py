@@ -109,14 +109,15 @@ class Versions(Catalogue):
     def drop_alias(self, name: str, alias: str) -> bool:
         """Forget an alias; false when there was none. Raises: UnknownModel."""
         self.versions(name)
-        dropped: list[bool] = []
+        known = False
 
         def without(kept: dict[str, int]) -> dict[str, int]:
-            dropped[:] = [alias in kept]
-            return {known: number for known, number in kept.items() if known != alias}
+            nonlocal known
+            known |= alias in kept  # or dropped by a first try whose answer was lost
+            return {each: number for each, number in kept.items() if each != alias}
 
         self._change(name, without)
-        return dropped == [True]
+        return known
 
     def remove(self, name: str, version: int) -> None:
         """In the store, and on each machine when it looks there next. Raises: StoreAway."""

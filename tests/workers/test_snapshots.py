@@ -3,6 +3,7 @@
 import logging
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,3 +112,20 @@ def test_a_store_that_is_away_stops_no_training(desks: tuple[Desk, Desk], s3: Ob
     here.pulse.beat()
     thread.join()
     assert here.result(job)["model"] == "mine@1"
+
+
+def test_an_alias_is_the_same_everywhere_and_is_dropped_even_if_the_answer_to_that_is_lost(
+    desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(bucket: Bucket, *arguments: Any, **more: Any) -> None:
+        monkeypatch.undo()
+        bucket.put_bytes(*arguments, **more)
+        raise FileExistsError  # so the second try is told
+
+    here, there = desks
+    here.train()
+    catalogue_of(here.files, fresh=True).set_alias("mine", "prod", 1)
+    assert catalogue_of(there.files, fresh=True).aliases("mine") == {"prod": 1}
+    monkeypatch.setattr(Bucket, "put_bytes", lost)
+    assert catalogue_of(there.files, fresh=True).drop_alias("mine", "prod")
+    assert not catalogue_of(here.files, fresh=True).drop_alias("mine", "prod")

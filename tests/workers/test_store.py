@@ -23,9 +23,9 @@ LARGE = os.urandom(PART_BYTES + 1000)
 def bucket(s3: ObjectStore, tmp_path: Path) -> Callable[..., Bucket]:
     """Makes stores of one bucket, each with a cache of its own."""
 
-    def made(patience_s: float = 5.0) -> Bucket:
+    def made(patience_s: float = 5.0, timeout_s: float = 2.0) -> Bucket:
         cache = Cache(tmp_path / f"cache-{secrets.token_hex(2)}", 1_000_000_000)
-        return Bucket(BUCKET, "of/tests", cache, Reach(s3.url, 2.0), patience_s=patience_s)
+        return Bucket(BUCKET, "of/tests", cache, Reach(s3.url, timeout_s), patience_s=patience_s)
 
     return made
 
@@ -35,7 +35,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return Folder(tmp_path / "store")
     made: Callable[..., Bucket] = request.getfixturevalue("bucket")
-    return made()
+    return made(timeout_s=20.0)  # whose answer came too late knows not what became of it
 
 
 def kept(store: Store, prefix: str = "") -> list[str]:
