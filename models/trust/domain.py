@@ -105,7 +105,9 @@ class Known:
             gap = np.minimum(
                 np.abs(at - self.shortest[right - 1]), np.abs(at - self.shortest[right])
             )
-            return {"between": gap}
+            return {
+                "between": np.where(at > 0, gap, 0.0)
+            }  # of an atom alone no distance is strange
         return {"apart": seen.most(self.beyond(seen)), "uneven": seen.uneven}
 
     def beyond(self, seen: Geometry) -> Floats:
@@ -248,9 +250,8 @@ class Words:
         size = int(self.known.sizes(one, pictures=self.kind == "images")[0])
         least, most = self.known.sites.tolist()
         if not least <= size <= most:
-            whole = len(one.numbers)
-            but = f", {size} but for repetition" if size < whole else ""
-            yield f"It has {_many(whole, 'site')}{but}; the training {self.kind} have {_between(least, most)}."
+            sites = _many(len(one.numbers), "site")
+            yield f"It has {sites}; the training {self.kind} have {_between(least, most)}."
 
     def _kinds(self, at: int) -> Iterator[str]:
         one = self.seen.only(at)

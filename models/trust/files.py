@@ -22,7 +22,7 @@ from models.trust.space import AXES, Space
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
     from models.card import Card
 
-LARGEST = 4_000_000  # bytes
+LARGEST = 24_000_000  # bytes: as many structures and targets as there may be, of the longest names
 STRUCTURES = 20_000  # kept, of a larger data set
 PAIRS = np.triu_indices(KINDS)  # the smaller number first
 TERMS = ("apart", "uneven", "between", "features", "stretch", "shake")

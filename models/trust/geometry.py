@@ -137,13 +137,15 @@ def _of_graphs(graphs: Sequence[Graph]) -> Geometry:
 
 def _gaps(centre: Integers, element: Integers, distance: Floats, owner: Integers) -> Floats:
     """How far each distance is from the next like it; in symmetric crystals most are the same."""
+    size = int(owner[-1]) + 1
+    if not len(distance):
+        return np.zeros(size)
     ordered = np.sort((centre * KINDS + element) * ROOM + distance)
     group = np.floor(ordered / ROOM)
     step = np.where(np.diff(group) == 0, np.diff(ordered), np.inf)
     gap = np.minimum(np.append(step, np.inf), np.append(np.inf, step))
     known = np.isfinite(gap)
     whose = owner[(group[known] // KINDS).astype(np.int64)]
-    size = int(owner[-1]) + 1
     sums = np.bincount(whose, gap[known], size)
     return np.asarray(sums / np.maximum(1, np.bincount(whose, minlength=size)))
 
@@ -174,7 +176,8 @@ def _nearest(picture: Picture) -> tuple[Floats, Integers]:
         if picture.periodic:
             apart -= np.rint(apart)
         length = np.linalg.norm(apart * picture.lengths, axis=2)
-        length[np.arange(len(some)), some] = np.inf
+        own = picture.lengths.min() if picture.periodic else np.inf  # to its next image
+        length[np.arange(len(some)), some] = own
         near = length.argmin(1)
         distance[some], partner[some] = length[np.arange(len(some)), near], picture.numbers[near]
     return distance, partner

@@ -15,13 +15,16 @@ from safetensors.numpy import save as packed
 from models.errors import DamagedModel
 from models.graphs.graph import Graph
 from models.infer import Resident
+from models.samples import featurise
+from models.settings.image import ImageSettings
 from models.structures.structure import Structure
 from models.trust import fitting, gauge, space
 from models.trust.building import _relative
 from models.trust.domain import SIGNS, Known, Words, _unlike
-from models.trust.files import GUIDE, LARGEST, arrays, load, save
+from models.trust.files import GUIDE, LARGEST, STRUCTURES, arrays, load, save
 from models.trust.geometry import geometry
-from models.trust.guide import Guide
+from models.trust.guide import Guide, Seen
+from models.trust.space import AXES
 
 FAMILIES = ("crystal", "site", "bond", "image")
 Build = Callable[..., Any]
@@ -315,6 +318,32 @@ def test_an_image_beyond_the_seen_range_is_told(build: Build) -> None:
     three = np.array([[0.5, 0.5, 0.5], [0.65, 0.5, 0.5], [0.5, 0.65, 0.5]])
     found = trust(case, Structure("three", np.eye(3) * 10, np.array([1] * 3, np.uint8), three))
     assert "It has 3 sites; the training images have 2." in found.reasons
+
+
+def test_an_atom_alone_has_no_strange_distance(build: Build) -> None:
+    found = trust(build("image"), Structure("one", np.eye(3) * 10, np.array([1]), np.zeros((1, 3))))
+    assert found.reasons[0] == "It has 1 site; the training images have 2."
+    assert not any("0.00" in reason for reason in found.reasons)
+    sheet = Structure("c", np.diag([1.4, 2.5, 20.0]), np.array([6]), np.zeros((1, 3)))
+    wanted = ImageSettings(box="cell", pixels=16)
+    box = featurise(sheet, wanted)
+    assert geometry([box]).nearest.tolist() == [pytest.approx(1.4)]
+
+
+def test_sites_with_hardly_any_neighbour_in_reach_are_judged_alone_too(build: Build) -> None:
+    found = trust(
+        build("crystal"), Structure("far", np.eye(3) * 7.9, np.array([3]), np.zeros((1, 3)))
+    )
+    assert found.score > 1
+    assert "It holds 1 element; the training crystals hold 2." in found.reasons
+
+
+def test_the_largest_guide_there_may_be_can_be_read(build: Build) -> None:
+    guide = build("image").trust.guide
+    words, many = ["氯" * 80] * STRUCTURES, np.zeros((STRUCTURES, 64))
+    places = replace(guide.space, kept=torch.zeros(STRUCTURES, AXES))
+    full = replace(guide, space=places, seen=Seen(words, words, many, many))
+    assert sum(each.nbytes for each in arrays(full).values()) < LARGEST - 10_000
 
 
 def test_the_nearest_of_a_training_row_is_itself(build: Build) -> None:
