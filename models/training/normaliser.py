@@ -29,5 +29,7 @@ def fit(targets: NDArray[np.float64]) -> Normaliser:
     columns = [column[np.isfinite(column)] for column in targets.T]
     mean = [column.mean() if len(column) else 0.0 for column in columns]
     std = [column.std() if len(column) else 0.0 for column in columns]
-    std = [each if each > 1e-12 else 1.0 for each in std]  # all labels alike
+    most = [np.abs(column).max() if len(column) else 0.0 for column in columns]
+    alike = [each <= 1e-12 * size for each, size in zip(std, most, strict=True)]
+    std = [1.0 if same else each for each, same in zip(std, alike, strict=True)]
     return Normaliser(*(torch.tensor(each, dtype=torch.float32) for each in (mean, std)))

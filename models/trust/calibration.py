@@ -26,7 +26,7 @@ ROUNDS = 60
 STEP = 1.0  # at most, in the logarithm
 FAR = 4.0  # deviations from the mean, beyond which a column tells no more
 SHRINK = 10.0  # lines by which a kind's error is drawn towards the mean of all
-LEAST = 1e-9
+LEAST = 1e-9  # of the mean error
 MOST = 100.0  # of a difficulty's logarithm: a guide of someone else's may hold any weights
 
 
@@ -43,7 +43,9 @@ class Difficulty:
     @classmethod
     def fitted(cls, columns: Floats, kinds: Integers, errors: Floats, votes: Floats) -> Self:
         """By the likelihood of Laplace's distribution; a column that should shrink the interval is left out."""
-        errors = np.abs(errors) + LEAST
+        errors = np.abs(errors)
+        unit = errors.mean() or 1.0
+        errors = errors / unit + LEAST
         votes = votes / votes.mean()
         table = _by_kind(kinds, errors, votes)
         columns = np.column_stack([columns, table[kinds]])
@@ -55,7 +57,7 @@ class Difficulty:
         while True:
             weights, constant = _weights(z * used, errors, votes)
             if not used.any() or weights.min() >= 0:
-                return cls(centre, scale, weights, constant, table)
+                return cls(centre, scale, weights, constant + float(np.log(unit)), table)
             used = used & (np.arange(len(used)) != weights.argmin())
 
     def of(self, columns: Floats, kinds: Integers) -> Floats:

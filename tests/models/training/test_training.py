@@ -133,6 +133,7 @@ def test_normalised_targets_come_back() -> None:
     torch.testing.assert_close(there.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(normaliser.values(there), values)
     assert fit(np.ones((5, 1))).std.tolist() == [1.0]
+    np.testing.assert_allclose(fit(1e-19 * targets).std, 1e-19 * normaliser.std)
 
 
 def test_figures_of_a_regression() -> None:

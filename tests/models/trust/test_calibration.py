@@ -34,6 +34,17 @@ def test_intervals_hold_as_often_as_they_say(level: float) -> None:
     assert abs(within.mean() - level) < 3.5 * np.sqrt(level * (1 - level) / 400)
 
 
+def test_the_unit_of_the_errors_does_not_matter() -> None:
+    columns, errors = drawn(300, 4)
+    kinds, votes = np.zeros(300, np.int64), np.ones(300)
+    usual = Difficulty.fitted(columns, kinds, errors, votes).of(columns, kinds)
+    tiny = Difficulty.fitted(columns, kinds, 1e-25 * errors, votes).of(columns, kinds)
+    np.testing.assert_allclose(1e25 * tiny, usual, rtol=1e-6)
+    assert np.isfinite(
+        Difficulty.fitted(columns, kinds, 0 * errors, votes).of(columns, kinds)
+    ).all()
+
+
 def test_wider_intervals_have_larger_errors() -> None:
     difficulty, _ = calibrated(200)
     columns, errors = drawn(5_000, 3)
