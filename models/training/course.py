@@ -304,7 +304,11 @@ def _pictured(
         sites = told_of_sites(card, networks, work.device, source, parts.train)
     rows = getattr(parts, outcome.judge)
     answers = _answers(kept, rows)
-    widths = None if trust is None else trust.half_widths(outcome.judge, DRAWN_LEVELS)
+    widths = None
+    if (
+        trust is not None and outcome.judge == "test"
+    ):  # rows that intervals are made from do not judge them
+        widths = trust.half_widths("test", DRAWN_LEVELS)
     return pictured(
         work.folder / "model", card, source,
         part=outcome.judge, rows=rows, answers=answers, half_widths=widths, sites=sites,

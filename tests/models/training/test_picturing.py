@@ -74,6 +74,18 @@ def test_every_training_is_drawn(
     assert files <= {each.name for each in (folder / "model").iterdir()}
 
 
+@pytest.mark.parametrize(("test", "part"), [(0, "val"), (0.2, "test")])
+def test_intervals_are_not_judged_by_the_rows_they_were_made_from(
+    ordered: Ordered, test: float, part: str
+) -> None:
+    card, figures = learned(
+        ordered(network=LINEAR, split={"by": "random", "val": 0.4, "test": test})
+    )
+    assert card.intervals
+    assert figures.part == part
+    assert bool(figures.targets[0].calibration) == (part == "test")
+
+
 def test_a_training_without_rows_to_judge_by_is_drawn_by_those_it_learned_from(
     ordered: Ordered,
 ) -> None:
