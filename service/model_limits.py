@@ -47,6 +47,6 @@ def _domain(card: Card) -> list[tuple[str, str]]:
     )
     return [
         ("Sites of a structure", f"{fewest:,} to {most:,}" if most > fewest else f"{fewest:,}"),
-        ("Nearest neighbours", f"{short:.2f} to {long:.2f} Å"),
+        ("Shortest distance in a structure", f"{short:.2f} to {long:.2f} Å"),
         ("Flagged as outside", escape(flagged)),
     ]

@@ -182,10 +182,14 @@ def _why_none(card: Card) -> str:
     rows = card.training.rows.get("val", 0) if card.training else 0
     if card.domain is None:
         return "nothing is known of rows to calibrate them by"
-    known = "they are calibrated by ten labelled validation structures or more, and it had"
+    known = "they are calibrated by ten labelled validation structures or more"
+    if len(card.targets) > 1:
+        known += " of every property"
     if _grouped(card):
-        return f"{known} {rows}, of which those that the split keeps together count once"
-    return f"{known} {rows}"
+        return (
+            f"{known}, and it had {rows}, of which those that the split keeps together count once"
+        )
+    return f"{known}, and it had {rows}, labelled or not"
 
 
 def _by_element(shown: Shown) -> str:

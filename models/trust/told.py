@@ -92,7 +92,7 @@ class Domain(Frozen):
     )
     sites: tuple[int, int] = Field(description="The fewest and the most sites of a structure.")
     nearest: tuple[float, float] = Field(
-        description="Å, the shortest and the longest distance of a site to its nearest neighbour."
+        description="Å, the least and the largest of the structures' shortest distances between sites."
     )
     flagged: dict[str, Share] = Field(
         default_factory=dict, description="By part, the share of rows that are flagged as outside."
