@@ -99,7 +99,7 @@ class Building:
         own[order] = np.arange(len(order))
         places = bare.space.places(self.taught.features)
         distance, _ = bare.space.nearest(places, AROUND, own=own)
-        of_train = bare.terms(look, distance, bare.strains(self.taught.samples))
+        of_train = bare.terms(look, distance.mean(1), bare.strains(self.taught.samples))
         parts = [part(bare, val).looked.terms] if len(val) else []
         if len(held):
             parts.append({name: values[held] for name, values in of_train.items()})

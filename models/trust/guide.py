@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 CALLED = {"crystal": "crystals", "site": "crystals", "bond": "slabs", "image": "images"}
 NEIGHBOURS = 5  # that are told
 CHUNK = 64  # structures in a batch of the gauge
+ANOTHER = 2.0  # a structure at 1 / ANOTHER of the domain's reach is no other than the one there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +100,8 @@ class Guide:
         places = self.space.places(features)
         distance, which = self.space.nearest(places, AROUND)
         look = geometry(samples)
-        return Looked(samples, places, look, distance, which, self.terms(look, distance, strain))
+        terms = self.terms(look, self._apart(places, distance), strain)
+        return Looked(samples, places, look, distance, which, terms)
 
     def scores(self, seen: Looked) -> tuple[Terms, Floats]:
         """In how far they are outside, term by term and altogether."""
@@ -108,10 +110,22 @@ class Guide:
         total = np.maximum(self.limits.score(scaled), hard)
         return scaled, np.nan_to_num(total, nan=FARTHEST).clip(0, FARTHEST)
 
-    def terms(self, look: Geometry, distance: Floats, strain: Floats | None) -> Terms:
+    def _apart(self, places: Tensor, distance: Floats) -> Floats:
+        """How far the nearest are in the mean; none is called too far before all that are kept were searched.
+
+        One that is hardly another than a training structure is known, however lonely both are.
+        """
+        apart = distance.mean(1)
+        far = np.flatnonzero(apart > self._unit)
+        if len(far) and "features" in self.limits.terms:
+            found, _ = self.space.nearest(places[far], AROUND, all_of_them=True)
+            apart[far] = np.minimum(found.mean(1), ANOTHER * found[:, 0])
+        return np.asarray(apart)
+
+    def terms(self, look: Geometry, apart: Floats, strain: Floats | None) -> Terms:
         """How far structures are from the training structures, in several ways."""
         found = self.known.terms(look, pictures=self.family == "image")
-        found["features"] = distance.mean(1)
+        found["features"] = apart
         if strain is not None:
             found["signed"] = strain[:, 0]
             found["stretch"], found["shake"] = np.abs(strain[:, 0]), np.maximum(strain[:, 1], 0.0)
