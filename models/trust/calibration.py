@@ -32,13 +32,14 @@ MOST = 100.0  # of a difficulty's logarithm: a guide of someone else's may hold 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Difficulty:
-    """exp(constant + weights · columns), of one target; columns are standardised, and bounded."""
+    """exp(constant + weights · columns), of one target; columns are standardised, and bounded, as the sum is."""
 
     centre: Floats  # (columns,)
     scale: Floats  # (columns,)
     weights: Floats  # (columns,)
     constant: float
     kinds: Floats  # (kinds,) the logarithm of each kind's error relative to that of all, another column
+    most: float = MOST  # the logarithm of the largest of the rows it was learned from: of more nothing is known
 
     @classmethod
     def fitted(cls, columns: Floats, kinds: Integers, errors: Floats, votes: Floats) -> Self:
@@ -57,14 +58,16 @@ class Difficulty:
         while True:
             weights, constant = _weights(z * used, errors, votes)
             if not used.any() or weights.min() >= 0:
-                return cls(centre, scale, weights, constant + float(np.log(unit)), table)
+                constant += float(np.log(unit))
+                most = float((constant + z @ weights).max())
+                return cls(centre, scale, weights, constant, table, most)
             used = used & (np.arange(len(used)) != weights.argmin())
 
     def of(self, columns: Floats, kinds: Integers) -> Floats:
         """The difficulty of each line."""
         columns = np.column_stack([columns, self.kinds[kinds]])
         z = np.clip(np.nan_to_num((columns - self.centre) / self.scale), -FAR, FAR)
-        return np.asarray(np.exp(np.minimum(self.constant + z @ self.weights, MOST)))
+        return np.asarray(np.exp(np.minimum(self.constant + z @ self.weights, self.most)))
 
 
 def factors(scores: Floats, owners: Integers) -> tuple[tuple[float, ...], tuple[float, ...]]:

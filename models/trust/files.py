@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.catalogue import GUIDE
 from models.errors import DamagedModel
 from models.trust import gauge, lines
-from models.trust.calibration import Difficulty
+from models.trust.calibration import MOST, Difficulty
 from models.trust.domain import MEMORY, Known, Limits
 from models.trust.geometry import KINDS
 from models.trust.guide import Guide, Seen
@@ -64,7 +64,10 @@ def arrays(guide: Guide) -> Arrays:
     for name in ("centre", "scale", "weights", "kinds") if guide.difficulties else ():
         found[f"difficulty.{name}"] = np.stack([getattr(each, name) for each in guide.difficulties])
     if guide.difficulties:
-        found["difficulty.constant"] = np.array([each.constant for each in guide.difficulties])
+        for name in ("constant", "most"):
+            found[f"difficulty.{name}"] = np.array(
+                [getattr(each, name) for each in guide.difficulties]
+            )
     return found
 
 
@@ -258,10 +261,13 @@ class _Reading:
             self.take("difficulty.weights", targets, columns, low=0, high=100),
             self.take("difficulty.constant", targets, low=-100, high=100),
             self.take("difficulty.kinds", targets, KINDS, low=-100, high=100),
+            self.take("difficulty.most", targets, low=-100, high=MOST)
+            if "difficulty.most" in self._left
+            else np.full(targets, MOST),  # of a guide of before
         ]
         return tuple(
-            Difficulty(centre, scale, weights, float(constant), kinds)
-            for centre, scale, weights, constant, kinds in zip(*parts, strict=True)
+            Difficulty(centre, scale, weights, float(constant), kinds, float(most))
+            for centre, scale, weights, constant, kinds, most in zip(*parts, strict=True)
         )
 
     def _words(self, name: str, count: int) -> list[str]:

@@ -82,6 +82,8 @@ def columns(of: Lines, around: Around, level: Floats, std: Floats) -> Floats:
     # (lines, columns)
     """
     whose, target = of.owner, of.target
+    # Outside of the domain nothing tells that a kind is easy.
+    level = np.where(around.distance[whose] > 1, np.maximum(level, 0.0), level)
     scale = std[target]
     beside = np.abs(of.value - around.middle[whose, target]) / scale
     found = np.column_stack(

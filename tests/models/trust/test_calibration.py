@@ -45,6 +45,14 @@ def test_the_unit_of_the_errors_does_not_matter() -> None:
     ).all()
 
 
+def test_nothing_is_harder_than_all_that_it_was_learned_from() -> None:
+    columns, errors = drawn(300, 4)
+    kinds = np.zeros(300, np.int64)
+    difficulty = Difficulty.fitted(columns, kinds, errors, np.ones(300))
+    hardest = difficulty.of(columns, kinds).max()
+    assert difficulty.of(columns + 100, kinds).tolist() == [pytest.approx(hardest)] * 300
+
+
 def test_wider_intervals_have_larger_errors() -> None:
     difficulty, _ = calibrated(200)
     columns, errors = drawn(5_000, 3)
