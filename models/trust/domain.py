@@ -18,7 +18,7 @@ Integers = NDArray[np.int64]
 
 FEW = 5  # structures; an element that fewer hold is hardly known
 KNOWN_PAIR = 3  # structures that tell what distance a pair of elements has
-MEMORY = 512  # quantiles of seen distances
+MEMORY = 512  # seen distances that are kept
 POWER = 4  # of the sum of the terms: nearly their largest
 ORDINARY = 0.97  # of the validation rows lie within, whatever the number of terms
 UNSEEN, RARELY = 2.0, 1.05
@@ -47,7 +47,7 @@ class Known:
     low: Floats  # (KINDS, KINDS) Å, shortest distance of nearest neighbours; 0 where hardly any were seen
     high: Floats  # (KINDS, KINDS) Å
     ratio: Floats  # (2,) of distance and sum of radii, where a pair is hardly known
-    shortest: Floats  # (MEMORY,) Å, quantiles of the structures' shortest distances
+    shortest: Floats  # (MEMORY,) Å, of the structures' shortest distances; between any two there are none or hardly apart
     kinds: Integers  # (2,) different elements
     # (KINDS, 2) Å, least and largest of the nearest distances in crystals of one element; 0 where there are none
     alone: Floats
@@ -77,7 +77,7 @@ class Known:
             low,
             high,
             np.quantile(ratio, [0.005, 0.995]) if len(ratio) else np.ones(2),
-            np.quantile(_shortest(seen), np.linspace(0, 1, MEMORY)),
+            _thinned(_shortest(seen)),
             _ends(np.array([len(np.unique(each)) for each in numbers])),
             _alone(seen),
             bool(seen.tall.any()),
@@ -359,6 +359,14 @@ def _alone(seen: Geometry) -> Floats:
     np.minimum.at(low, element, nearest)
     np.maximum.at(high, element, nearest)
     return np.stack([np.where(high > 0, low, 0.0), high], 1)
+
+
+def _thinned(values: Floats) -> Floats:
+    """The first and the last in each of as many cells of one size; the last of all where a cell is empty.  # (MEMORY,)"""
+    ordered, ends = np.sort(values), np.linspace(values.min(), values.max(), MEMORY // 2 + 1)
+    first = np.minimum(np.searchsorted(ordered, ends[:-1], "left"), len(ordered) - 1)
+    last = np.maximum(np.searchsorted(ordered, ends[1:], "right") - 1, 0)
+    return np.sort(ordered[np.concatenate([first, np.maximum(first, last)])])
 
 
 def _shortest(seen: Geometry) -> Floats:

@@ -20,7 +20,7 @@ from models.settings.image import ImageSettings
 from models.structures.structure import Structure
 from models.trust import fitting, gauge, space
 from models.trust.building import _relative
-from models.trust.domain import SIGNS, Known, Words, _unlike
+from models.trust.domain import MEMORY, SIGNS, Known, Words, _thinned, _unlike
 from models.trust.files import GUIDE, LARGEST, STRUCTURES, arrays, load, save
 from models.trust.geometry import geometry
 from models.trust.guide import Guide, Seen
@@ -192,6 +192,33 @@ def test_of_images_all_that_are_kept_are_searched_and_their_errors_count(
 
     assert same == one
     assert harder > other
+
+
+def test_a_training_structure_is_not_called_unlike_all_others(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = build("crystal")
+    guide, last = case.trust.guide, case.trust.guide.space.kept[-1:]
+    guide.space.kept[-1] = last + 1e3  # far from all others
+    monkeypatch.setattr(space, "SEARCHED", 20)
+    monkeypatch.setattr(type(guide.space), "places", lambda self, _: self.kept[-1:])
+
+    looked = guide.look(case.data.samples[:1], torch.zeros(1, 16), np.zeros((1, 2)))
+
+    assert looked.distance.min() > 100
+    assert looked.terms["features"].tolist() == [0.0]
+
+
+def test_distances_of_which_there_are_many_are_kept_without_gaps() -> None:
+    chance = np.random.default_rng(0)
+    many = np.concatenate([chance.uniform(1, 1.1, 20_000), chance.uniform(1.1, 3, 1_000)])
+    found = _thinned(many)
+    assert (len(found), found[0], found[-1]) == (MEMORY, many.min(), many.max())
+    right = np.clip(np.searchsorted(found, many), 1, MEMORY - 1)
+    gaps = np.minimum(np.abs(many - found[right - 1]), np.abs(many - found[right]))
+    assert gaps.max() < 2 / (MEMORY // 2) / 2
+    assert set(_thinned(np.array([1.5, 2.5])).tolist()) == {1.5, 2.5}
+    assert set(_thinned(np.array([1.5])).tolist()) == {1.5}
 
 
 def test_a_guide_of_images_as_they_were_before_is_read(
