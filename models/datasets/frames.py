@@ -53,7 +53,7 @@ def _of_comment(text: str) -> Any:
     numbers = [as_number(word) for word in text.strip("[]{} ").replace(",", " ").split()]
     if len(numbers) > 1 and None not in numbers:
         return numbers
-    return value_of(text)
+    return text == "T" if text in ("T", "F") else value_of(text)  # as this format writes them
 
 
 def _of_sites(lines: list[str], properties: str, wishes: Wishes) -> dict[str, list[float | None]]:

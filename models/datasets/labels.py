@@ -11,8 +11,10 @@ from typing import Any
 LONGEST_TEXT = 500
 LONGEST_LIST = 100_000
 STRUCTURES = ""  # in `columns.json` a number a row, that of its structure; no label is called so
-MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "--", "?", "#n/a", "<na>"})
-TRUE, FALSE = frozenset({"true", "t", "yes"}), frozenset({"false", "f", "no"})
+# However they are written; but Na is sodium, and so F, No and the like stay words.
+MISSING = frozenset({"", "nan", "n/a", "none", "null", "-", "--", "?", "#n/a", "<na>"})
+NOT_AVAILABLE = frozenset({"NA", "na"})
+TRUTH = {"true": True, "false": False}
 
 ASE_JSON = "_JSON "  # how ASE marks what it writes as JSON into a comment
 _NUMERAL = re.compile(r"[-+]?[.,]?\d[\d.,]*(e[-+]?\d+)?(\s+\S.*)?", re.IGNORECASE)
@@ -42,8 +44,8 @@ def cell(value: Any) -> Cell:
 def value_of(text: str) -> Any:
     """What a text stands for in a table without types: a number, a list, or itself."""
     plain = text.strip().removeprefix(ASE_JSON)
-    if plain.lower() in TRUE | FALSE:
-        return plain.lower() in TRUE
+    if plain.lower() in TRUTH:
+        return TRUTH[plain.lower()]
     if plain[:1] == "[":
         try:
             return json.loads(plain)
@@ -86,7 +88,7 @@ def _number(value: float | Decimal) -> float | None:
 
 def _text(text: str) -> str | None:
     plain = text.strip()
-    if plain.lower() in MISSING:
+    if plain.lower() in MISSING or plain in NOT_AVAILABLE:
         return None
     if len(plain) > LONGEST_TEXT or "\0" in plain:
         raise Unfit
