@@ -248,7 +248,7 @@ def read_table(data: bytes, name: str, wishes: Wishes, files: Set[str] = frozens
             f"{name} holds no labels.", file=name, expected="lines like `mp-1,-3.24`", got=text[:60]
         )
     at = _id_column([row for _, row in rows], files)
-    heads = _heads([row for _, row in rows], at)
+    heads = _heads([row for _, row in rows], at, files)
     check_heads(heads or (), name)
     body = rows[1:] if heads else rows
     table = Table(name)
@@ -286,29 +286,32 @@ def _without_suffix(table: Table) -> None:
 
 
 def _between(text: str) -> str:
+    """Of semicolons and as many commas, these are in the numbers."""
     head = text.lstrip().partition("\n")[0]
-    return max(",;\t", key=head.count) if any(one in head for one in ",;\t") else ","
+    return max(";,\t", key=head.count) if any(one in head for one in ",;\t") else ","
 
 
 def _id_column(rows: list[list[str]], files: Container[str]) -> int:
     """The column whose words are the names of most files; the first one when in doubt."""
     hits: Counter[int] = Counter()
     for row in rows[:MOST_LOOKED_AT]:
-        hits.update(
-            place
-            for place, word in enumerate(row)
-            if word in files or PurePosixPath(word).stem in files
-        )
+        hits.update(place for place, word in enumerate(row) if _is_named(word, files))
     return max(hits, key=lambda place: (hits[place], -place), default=0)
+
+
+def _is_named(word: str, files: Container[str]) -> bool:
+    return word in files or PurePosixPath(word).stem in files
 
 
 def _unnamed(widest: int) -> list[str]:
     return ["", "value"] if widest == 2 else ["", *(f"value_{place}" for place in range(1, widest))]
 
 
-def _heads(rows: list[list[str]], at: int) -> list[str] | None:
+def _heads(rows: list[list[str]], at: int, files: Container[str]) -> list[str] | None:
     """The names of the columns, if the first line is a header; pandas leaves that of its index empty."""
     first = rows[0]
+    if at < len(first) and _is_named(first[at], files):
+        return None
     said = any(head.lower() in ID_HEADS for head in first) or first[0] == ""
     below = rows[1] if len(rows) > 1 else []
     for place, (head, value) in enumerate(zip(first, below, strict=False)):

@@ -47,6 +47,31 @@ def test_the_column_with_the_names_of_files_is_found(desk: Desk, table: str) -> 
     assert "formula" not in held.columns
 
 
+@pytest.mark.parametrize("missing", ["n/a", "NA", "None", "-", "?", "1 eV"])
+def test_a_first_line_that_names_a_file_is_no_header(desk: Desk, missing: str) -> None:
+    table = f"a,{missing}\nb,2.0\nc,0.25\n"
+    held = desk.held("d.zip", zipped(FILES | {"id_prop.csv": table}), good_share=0.5)
+    assert held.names[-2:] == ["b", "c"]
+    assert held.scalars("value")[-2:] == [2.0, 0.25]
+
+
+def test_semicolons_part_numbers_with_commas_without_a_header_too(desk: Desk) -> None:
+    table = "a;-1,5\nb;2,0\nc;0,25\n"
+    held = desk.held("d.zip", zipped(FILES | {"id_prop.csv": table}))
+    assert held.scalars("value") == list(LABELS.values())
+
+
+def test_symbols_of_elements_stay_words(desk: Desk) -> None:
+    symbols = ["Na", "F", "No", "T", "K", "NA", "true"]
+    files = {f"{at}.cif": cif(4 + at / 10) for at in range(7)}
+    table = "id,ion\n" + "".join(f"{at},{symbol}\n" for at, symbol in enumerate(symbols))
+    held = desk.held("d.zip", zipped(files | {"id_prop.csv": table}), good_share=0.5)
+    assert held.scalars("ion")[:6] == ["Na", "F", "No", "T", "K", None]
+    lines = [{"cif": text, "ion": ion} for text, ion in zip(files.values(), symbols, strict=True)]
+    told = desk.held("e.jsonl", jsonl(*lines), name="e", good_share=0.5)
+    assert told.scalars("ion")[:6] == ["Na", "F", "No", "T", "K", None]
+
+
 @pytest.mark.parametrize(
     "document",
     [
