@@ -16,6 +16,16 @@ from workers.jobs import Job
 # Kinds of jobs that make something that outlives them.
 MAKING = frozenset({Task.IMPORT, Task.TRAIN, Task.TUNE, Task.DATASET})
 
+CALLED = {
+    Task.PREDICT: "a prediction",
+    Task.SCREEN: "a screening",
+    Task.TRAIN: "a training",
+    Task.TUNE: "a search for settings",
+    Task.EVALUATE: "an evaluation",
+    Task.IMPORT: "a model's import",
+    Task.DATASET: "a data set's making",
+}
+
 # Chunks are parts of a screening, which goes as a whole.
 SENT = tuple(task for task in Task if task is not Task.CHUNK)
 
@@ -28,8 +38,15 @@ async def owned(house: House, who: Caller, job: str, *kinds: Task) -> Job:
             record = await house.jobs.get(job)
         except ValueError:  # not an id at all
             record = None
-    if record is None or record.owner != who.owner or record.kind not in (kinds or SENT):
+    if record is None or record.owner != who.owner or record.kind not in SENT:
         raise Problem("unknown_job", f"There is no job {brief(job, 60)!r}.")
+    if record.kind not in (kinds or SENT):
+        raise Problem(
+            "unknown_job",
+            f"{job} is {CALLED[record.kind]}, and asked for as {CALLED[kinds[0]]}.",
+            hint="Follow the links of the job.",
+            links={"job": f"/v1/jobs/{job}"},
+        )
     return record
 
 

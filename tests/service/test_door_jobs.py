@@ -89,6 +89,14 @@ def test_a_queued_job_is_cancelled_at_once_and_again(open_door: Any) -> None:
             assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
 
 
+def test_a_job_that_is_asked_for_as_another_kind_is_told_to_be_one(door: Any) -> None:
+    job = door.predict(GOOD).json()["job"]
+    answer = door.client.get(f"/v1/screenings/{job}")
+    assert code(answer, 404) == "unknown_job"
+    assert answer.json()["detail"] == f"{job} is a prediction, and asked for as a screening."
+    assert answer.json()["links"]["job"] == f"/v1/jobs/{job}"
+
+
 def test_a_job_with_failures_can_be_done_again(door: Any) -> None:
     job = door.predict(GOOD, BAD).json()["job"]
     answer = door.client.post(f"/v1/jobs/{job}/retry")
