@@ -167,7 +167,7 @@ class Gatherer:
             expected=f"at least {order.good_share:.0%} of the rows good",
             got=f"{counted.good:,} good rows",
             hint=first.get("hint")
-            or "The report of the data set names every bad row; mend them, or lower `good_share`.",
+            or f"`matprop datasets report {set_of(claim.id)}` names every bad row; mend them, or lower `good_share`.",
         )
         parts = error.as_dict() | {"errors": counted.first}
         counts = (counted.total, counted.refused, counted.total)

@@ -126,7 +126,8 @@ def report(known: Known, *, as_json: AsJson = False) -> None:
                 continue
             error = bad.error
             place = f" ({error.place})" if error.place else ""
-            print(f"row {bad.row}  {bad.name}  {error.code}: {error.detail}{place}")
+            came = f" Expected {error.expected}, got {error.got}." if error.expected else ""
+            print(f"row {bad.row}  {bad.name}  {error.code}: {error.detail}{place}{came}")
 
 
 @app.command("delete")
