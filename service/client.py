@@ -220,7 +220,7 @@ class Client:
         return JobView.model_validate(self._transport.json("POST", f"/v1/jobs/{job}/retry"))
 
     def delete(self, job: str) -> None:
-        """Forget an ended job and its files."""
+        """Forget an ended job and its results; models and data sets that it has made stay."""
         self._transport.json("DELETE", f"/v1/jobs/{job}")
 
     def events(self, job: str) -> Iterator[Event]:
@@ -288,6 +288,10 @@ class Client:
         self._transport.json(
             "DELETE", f"/v1/models/{base}" + (f"/versions/{version}" if at else "")
         )
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let `name@alias` mean nothing any more."""
+        self._transport.json("DELETE", f"/v1/models/{name}/aliases/{alias}")
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean this version."""

@@ -75,7 +75,7 @@ class Training:
         try:
             return str(self.transport.json("POST", path, json=body, headers=headers)["id"])
         except NotFound as error:
-            if error.code != "unknown_dataset":
+            if error.code != "unknown_dataset" or "dataset" not in body:
                 raise
             told = f"{body['dataset']!r} is neither a file here nor a data set there."
             raise NotFound(error.status, error.body | {"detail": told}) from error

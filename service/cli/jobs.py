@@ -114,7 +114,7 @@ def retry_job(job: JobId) -> None:
 
 @app.command("delete")
 def delete_job(job: JobId) -> None:
-    """Forget an ended job and all that it has made."""
+    """Forget an ended job and its results; models and data sets that it has made stay."""
     from service.client import Client
 
     with Client() as client:

@@ -155,6 +155,19 @@ def alias_model(
     print(f"{name}@{alias} is {name}@{version}")
 
 
+@app.command("unalias")
+def unalias_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias to forget.")],
+) -> None:
+    """Let `NAME@ALIAS` mean nothing any more; the version stays."""
+    from service.client import Client
+
+    with Client() as client:
+        client.drop_alias(name, alias)
+    print(f"{name}@{alias} is forgotten")
+
+
 @app.command("delete")
 def delete_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="`name@3`, or `name` for all of it.")],

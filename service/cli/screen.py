@@ -15,6 +15,7 @@ from service.cli.predict import expanded, only_model
 if TYPE_CHECKING:  # the client is loaded when a command needs it, so that --help is quick
     from service.client import Client
     from service.client_screen import OnProgress, Rows
+    from service.schemas.job import JobView
 
 app = typer.Typer(help="Screenings: their tables and what failed.", no_args_is_help=True)
 SHOWN = 20  # rows on a terminal, where nothing else is asked
@@ -113,12 +114,13 @@ def screen(
         question = {"where": where, "sort": sort, "top": top, "columns": columns}
         ended = watched(client, job, question)
         tell(client, job, question, out, as_json=as_json)
-        if ended != "succeeded":
+        progress = ended.progress
+        if ended.status != "succeeded" or (progress.done and progress.failed == progress.done):
             raise typer.Exit(1)
 
 
-def watched(client: "Client", job: str, question: dict[str, Any]) -> str:
-    """The status at the end; a question that cannot be asked is told before hours have passed."""
+def watched(client: "Client", job: str, question: dict[str, Any]) -> "JobView":
+    """The job at its end; a question that cannot be asked is told before hours have passed."""
     from service.client_errors import JobFailed
 
     try:
@@ -134,7 +136,7 @@ def watched(client: "Client", job: str, question: dict[str, Any]) -> str:
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
-    return str(client.job(job).status)
+    return client.job(job)
 
 
 @contextmanager

@@ -77,7 +77,9 @@ def train(
             help="Search for settings: a JSON file of ranges, as in the guide on training.",
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trainings of the search.")] = 20,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trainings of the search; 20 if not said.")
+    ] = None,
     start_from: Annotated[
         str | None, typer.Option(help="Go on from this model (fine-tuning).")
     ] = None,
@@ -101,6 +103,10 @@ def train(
 
     Ctrl-C stops watching only; the training goes on.
     """
+    if trials and not search:
+        raise typer.BadParameter(
+            "they are those of a search: name its ranges with --search", param_hint="--trials"
+        )
     options = {
         "family": family,
         "register_as": register_as,
@@ -109,7 +115,7 @@ def train(
         "split": {**split_of(split, val, test), **given(together=together)},
         "seeds": seeds_of(seeds) if seeds else None,
         "members": members,
-        "search": {"space": json_of(search), "trials": trials} if search else None,
+        "search": {"space": json_of(search), "trials": trials or 20} if search else None,
         "start_from": start_from,
         "classes": words(classes) or None,
         "columns": given(adsorbate=adsorbate, partners=partners),

@@ -36,6 +36,20 @@ def test_a_file_that_is_not_there_is_called_so(desk: Any) -> None:
     assert "'nofile.zip' is neither a file here nor a data set there." in str(refused.exception)
 
 
+def test_trials_without_a_search_are_refused(desk: Any) -> None:
+    refused = run("train", SET, "--target", "band_gap", "--trials", "3")
+    assert refused.exit_code == 2
+    assert "--search" in refused.output
+
+
+def test_a_model_whose_data_set_is_not_there_has_no_learning_curve_and_that_is_told(
+    desk: Any,
+) -> None:
+    refused = run("evaluate", "formation-energy", "--sizes", "10,20")
+    assert isinstance(refused.exception, ServiceError)
+    assert refused.exception.code == "unknown_dataset"
+
+
 def test_a_deleted_model_is_gone(desk: Any) -> None:
     for _ in range(3):
         run("train", SET, "--target", "band_gap")
@@ -46,7 +60,7 @@ def test_a_deleted_model_is_gone(desk: Any) -> None:
     refused = run("models", "delete", name)
     assert isinstance(refused.exception, ServiceError)
     assert "prod" in str(refused.exception)
-    desk.client.delete(f"/v1/models/{name}/aliases/prod")
+    assert run("models", "unalias", name, "prod").stdout == f"{name}@prod is forgotten\n"
     assert run("models", "delete", name).exit_code == 0
     assert desk.client.get(f"/v1/models/{name}").status_code == 404
 
