@@ -175,7 +175,7 @@ class _Reading:
         if gauged != ("stretch" in found.limits.terms) or (gauged and card.family == "image"):
             raise _Unfit("the gauge and its limits do not belong together")
         if self._left:
-            raise _Unfit(f"{min(self._left)!r:.60} belongs to no guide")
+            raise _Unfit(f"{min(self._left)!r:.60} belongs to no guide that this matprop knows")
         return found
 
     def _space(self, width: int) -> Space:
