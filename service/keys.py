@@ -188,7 +188,9 @@ class Keys:
         raise Problem(
             "quota_exceeded",
             f"The call has {structures} structures; of today's {limit}, {max(0, limit - used)} are left.",
-            hint=None if structures <= int(limit) else f"Send at most {limit} at once.",
+            hint=None
+            if structures <= int(limit)
+            else f"Send at most {max(0, limit - used) or limit} at once.",
             headers={
                 "Retry-After": str(seconds),
                 **rate_headers(int(limit), int(used), seconds, DAY_MS),

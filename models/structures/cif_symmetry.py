@@ -42,9 +42,10 @@ def unlisted(block: Block, reading: Reading) -> Operations:
         return IDENTITY
     name, ops = found[0] if len(found) == 1 else _best(found, block, reading)
     if len(ops) > 1:
+        others = [other for other, _ in found if other != name]
         reading.warnings.append(
             f"No symmetry operations are listed; those of {name} were taken"
-            + (" (of several settings)." if len(found) > 1 else ".")
+            + (f" (of several settings; another is {others[0]})." if others else ".")
         )
     return ops
 
