@@ -27,6 +27,9 @@ def dataset_of(asked: EvaluationRequest, catalogue: Catalogue) -> tuple[str, str
         return asked.dataset, "/dataset"
     card = card_of(asked, catalogue)
     if asked.sizes and card.training is not None and card.training.dataset_id:
+        if card.origin != "trained":
+            raise refused("unknown_dataset", f"What {card.id} was trained on is not kept here.", "/model",
+                          "A learning curve needs a model that was trained here.")  # fmt: skip
         return card.training.dataset_id, "/model"
     raise refused("missing_field", "No data set was named.", "/dataset")
 

@@ -48,6 +48,7 @@ def test_a_model_whose_data_set_is_not_there_has_no_learning_curve_and_that_is_t
     refused = run("evaluate", "formation-energy", "--sizes", "10,20")
     assert isinstance(refused.exception, ServiceError)
     assert refused.exception.code == "unknown_dataset"
+    assert "was trained on is not kept here" in str(refused.exception)
 
 
 def test_a_deleted_model_is_gone(desk: Any) -> None:
