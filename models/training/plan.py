@@ -131,8 +131,12 @@ class Plan(Part):
             return [columns[STRUCTURES][row] for row in rows] if split.alike else list(rows)
         column = split.together or split.column
         named = columns["formula" if split.by == "composition" else str(column)]
-        # A row without a group is one by itself.
-        return [f"row {row}" if named[row] is None else named[row] for row in rows]
+        return [self.alone(row) if named[row] is None else named[row] for row in rows]
+
+    @staticmethod
+    def alone(row: int) -> str:
+        """What a row without a group is called: one by itself."""
+        return f"row {row}"
 
 
 def classes_of(

@@ -71,7 +71,8 @@ def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Sour
     for each in plan.asked():
         if not len(getattr(split, each)):
             raise _empty(each, found.refused)
-    _, groups = np.unique([str(one) for one in plan.groups(columns, rows)], return_inverse=True)
+    named = [str(one) for one in plan.groups(columns, rows)]
+    _, groups = np.unique(named, return_inverse=True)
     return Source(
         replace(found.data, groups=groups),
         found.rows,
@@ -79,7 +80,7 @@ def read(stored: Stored, plan: "Plan", settings: "AnyInput", told: Told) -> Sour
         found.classes,
         found.unlabelled,
         found.refused,
-        (*found.notes, *_taught_too(stored, found.rows, split)),
+        (*found.notes, *_taught_too(stored, found.rows, split), *_without_group(plan, named, rows)),
         split,
     )
 
@@ -97,6 +98,14 @@ def _taught_too(stored: Stored, rows: Rows, split: Split) -> tuple[str, ...]:
         "errors and intervals may be too small. A random split keeps equal structures together."
     )
     return (note,)
+
+
+def _without_group(plan: "Plan", named: Sequence[str], rows: Sequence[int]) -> tuple[str, ...]:
+    """What should be known when rows of a split by groups belong to none."""
+    if not plan.split.grouped:
+        return ()
+    count = sum(name == plan.alone(row) for name, row in zip(named, rows, strict=True))
+    return (f"{count} of {len(rows)} rows have no group: each is one by itself.",) if count else ()
 
 
 class Chosen(Sequence[Any]):

@@ -52,18 +52,23 @@ def test_rows_that_stay_together_are_one_witness(make: Make, tmp_path: Path) -> 
     made = resolved("crystal", "best", {}, targets=1, classifies=False)
     target = {"column": "energy", "property": "energy", "unit": "eV"}
 
+    notes: list[str] = []
+
     def groups(**split: str) -> list[int]:
         order = Order(
             family="crystal", targets=[target], split=split, input={}, network={}, training={}
         )
         source = read(Stored(tmp_path / "set"), order, made.input, lambda _done, _total: None)
+        notes[:] = source.notes
         return source.data.groups.tolist()
 
     found = groups(by="group", column="metal")
+    assert "2 of 30 rows have no group: each is one by itself." in notes
     assert [found.index(one) for one in found] == [at // 4 * 4 for at in range(28)] + [28, 29]
     assert groups(by="given", column="part", together="metal") == found
     assert len(set(groups(by="given", column="part"))) == 30
     assert len(set(groups(by="composition"))) == 3
+    assert notes == []
     assert len(set(groups(by="random"))) == 30
 
 
