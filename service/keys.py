@@ -184,13 +184,11 @@ class Keys:
         left_ms = (
             int(left_ms) if int(used) else DAY_MS
         )  # nothing was taken yet: the day has not begun
-        seconds = max(1, -(-max(0, left_ms) // 1000))
+        seconds, left = max(1, -(-max(0, left_ms) // 1000)), max(0, limit - used)
         raise Problem(
             "quota_exceeded",
-            f"The call has {structures} structures; of today's {limit}, {max(0, limit - used)} are left.",
-            hint=None
-            if structures <= int(limit)
-            else f"Send at most {max(0, limit - used) or limit} at once.",
+            f"The call has {structures} structures; of today's {limit}, {left} are left.",
+            hint=None if structures <= int(limit) else f"Send at most {left or limit} at once.",
             headers={
                 "Retry-After": str(seconds),
                 **rate_headers(int(limit), int(used), seconds, DAY_MS),

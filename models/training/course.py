@@ -304,11 +304,9 @@ def _pictured(
         sites = told_of_sites(card, networks, work.device, source, parts.train)
     rows = getattr(parts, outcome.judge)
     answers = _answers(kept, rows)
-    widths = None
-    if (
-        trust is not None and outcome.judge == "test"
-    ):  # rows that intervals are made from do not judge them
-        widths = trust.half_widths("test", DRAWN_LEVELS)
+    # Rows that intervals are made from do not judge them.
+    judges = trust if outcome.judge == "test" else None
+    widths = judges.half_widths("test", DRAWN_LEVELS) if judges else None
     return pictured(
         work.folder / "model", card, source,
         part=outcome.judge, rows=rows, answers=answers, half_widths=widths, sites=sites,

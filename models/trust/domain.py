@@ -105,9 +105,8 @@ class Known:
             gap = np.minimum(
                 np.abs(at - self.shortest[right - 1]), np.abs(at - self.shortest[right])
             )
-            return {
-                "between": np.where(at > 0, gap, 0.0)
-            }  # of an atom alone no distance is strange
+            # Of an atom alone no distance is strange.
+            return {"between": np.where(at > 0, gap, 0.0)}
         return {"apart": seen.most(self.beyond(seen)), "uneven": seen.uneven}
 
     def beyond(self, seen: Geometry) -> Floats:
@@ -362,7 +361,7 @@ def _alone(seen: Geometry) -> Floats:
 
 
 def _thinned(values: Floats) -> Floats:
-    """The first and the last in each of as many cells of one size; the last of all where a cell is empty.  # (MEMORY,)"""
+    """The first and the last in each of as many cells of one size; the next one where a cell is empty.  # (MEMORY,)"""
     ordered, ends = np.sort(values), np.linspace(values.min(), values.max(), MEMORY // 2 + 1)
     first = np.minimum(np.searchsorted(ordered, ends[:-1], "left"), len(ordered) - 1)
     last = np.maximum(np.searchsorted(ordered, ends[1:], "right") - 1, 0)
