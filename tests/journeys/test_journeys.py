@@ -243,7 +243,7 @@ def test_it_ends_all_that_it_started(start: Callable[..., Any]) -> None:
     started = psutil.Process(running.process.pid).children(recursive=True)
     assert len(started) >= 5
     running.stop()
-    until(lambda: not any(lives(process) for process in started))
+    until(lambda: not any(lives(process) for process in started), patience_s=10)
 
 
 def test_a_model_travels_as_a_file(running: Any, rock_salt: Callable[..., bytes]) -> None:

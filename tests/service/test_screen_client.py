@@ -16,6 +16,7 @@ from service.cli.main import app
 from service.client import Client, Progress
 from service.client_errors import InvalidRequest, JobCancelled, NotFound, UnreadableInput
 from tests.service.conftest import put_dataset
+from tests.service.shards import row_of
 from tests.service.test_client import JOB, client_of
 
 CIF = "data_x\n"
@@ -156,6 +157,17 @@ def test_screen_shows_the_best_rows(door: Any, folder: Path) -> None:
     assert len(values) == 3
     assert values == sorted(values, reverse=True)
     assert "3 of 30 structures failed: matprop screenings errors job_" in done.stderr
+
+
+def test_screen_tells_by_its_status_that_all_failed(
+    door: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tests.service.conftest.row_of", lambda at, model: row_of(9, model) | {"index": at}
+    )
+    done = run(door, "screen", str(folder), "-m", "tested")
+    assert done.exit_code == 1
+    assert "30 of 30 structures failed" in done.stderr
 
 
 def test_screen_writes_a_file(door: Any, folder: Path, tmp_path: Path) -> None:

@@ -203,11 +203,12 @@ def test_a_store_that_is_away_is_waited_for(bucket: Callable[..., Bucket], s3: O
 
 
 def test_a_store_that_stays_away_is_an_error_soon(
-    bucket: Callable[..., Bucket], s3: ObjectStore
+    bucket: Callable[..., Bucket], s3: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = bucket(patience_s=0.5)
     with s3.away(), pytest.raises(StoreAway, match="does not answer"):
         store.put_bytes(b"", "results/one")
+    assert caplog.text.count("Again in") <= 2
 
 
 def test_a_refusal_is_told_at_once_and_names_no_secret(
