@@ -52,6 +52,7 @@ class Wishes:
     """How rows are to be read, and what was met on the way."""
 
     coordinates: str | None = None  # the column that holds the fractional coordinates
+    placed: int = 0  # rows that have taken them from there
     columns: frozenset[str] | None = None
     left_out: set[str] = field(default_factory=set)  # columns with something that is no label
     per_site: set[str] = field(default_factory=set)  # columns that are said to be so
@@ -103,6 +104,7 @@ def row_of(number: int, record: Record, wishes: Wishes) -> Row:
     name = str(record[named])[:LONGEST_NAME] if named else f"row {number}"
     try:
         data, kind, used, more = _structure(record, wishes.coordinates)
+        wishes.placed += wishes.coordinates in used
     except InputError as error:
         return Row(number, name, error=error)
     except ODD as fault:

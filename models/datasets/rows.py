@@ -88,7 +88,7 @@ def _kind(file: IO[bytes], name: str, forced: str | None) -> str:
 
 def split(path: Path, out: Path, name: str, forced: str | None, wishes: Wishes) -> dict[str, Any]:
     """Writes the rows; what was met on the way. Raises: InputError."""
-    count = 0
+    count = readable = 0
     columns: set[str] = set()
     most = SMALL_BYTES + GROWTH * path.stat().st_size
     with path.open("rb") as file, out.open("wb") as target:
@@ -98,6 +98,7 @@ def split(path: Path, out: Path, name: str, forced: str | None, wishes: Wishes) 
                 raise too_many_columns(name, len(columns))
             if count > MOST_ROWS:
                 raise TooLarge("There are too many rows.", file=name, expected=f"{MOST_ROWS:,}")
+            readable += row.error is None
             error = None if row.error is None else row.error.as_dict()
             packed = [row.number, row.name, row.format, row.data, row.labels, error]
             target.write(msgpack.packb(packed))
@@ -110,6 +111,8 @@ def split(path: Path, out: Path, name: str, forced: str | None, wishes: Wishes) 
     if not count:
         raise BadDataset("The data set is empty.", file=name, expected="at least one row")
     _told(wishes, columns)
+    if wishes.coordinates:
+        _placed(wishes, readable)
     return {"rows": count, "per_site": sorted(wishes.per_site), "notes": wishes.notes}
 
 
@@ -128,6 +131,21 @@ def _told(wishes: Wishes, columns: set[str]) -> None:
         )
 
 
+def _placed(wishes: Wishes, rows: int) -> None:
+    """What should be known when rows have no use for a column of coordinates. Raises: BadDataset."""
+    if rows and not wishes.placed:
+        raise BadDataset(
+            f"No row takes its coordinates from {wishes.coordinates!r}: all hold whole structures.",
+            place="coordinates",
+            expected="rows of `lattice`, `numbers` and that column",
+            hint="Leave `coordinates` out.",
+        )
+    if rows > wishes.placed:
+        wishes.note(
+            f"Rows of whole structures keep their own coordinates: {rows - wishes.placed} of {rows}."
+        )
+
+
 def main(arguments: list[str]) -> int:
     """The command of this module."""
     parser = argparse.ArgumentParser(prog="python -m models.datasets.rows")
@@ -139,7 +157,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--column", dest="columns", action="append")
     given = parser.parse_args(arguments)
     columns = frozenset(given.columns) if given.columns else None
-    wishes = Wishes(given.coordinates, columns)
+    wishes = Wishes(given.coordinates, columns=columns)
     try:
         found = split(given.file, given.out, given.name, given.format, wishes)
     except InputError as error:

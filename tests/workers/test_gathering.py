@@ -247,6 +247,18 @@ def test_another_column_can_hold_the_coordinates(desk: Desk) -> None:
     assert "frac_coords" in held.columns
 
 
+def test_rows_with_whole_structures_have_no_use_for_a_column_of_coordinates(desk: Desk) -> None:
+    start, whole = row(1, start=[0.1, 0, 0, 0.5, 0.5, 0.4]), {"cif": cif(4), "start": [0.2, 0, 0]}
+    held = desk.held("a.jsonl", jsonl(start, whole), coordinates="start")
+    note = "Rows of whole structures keep their own coordinates: 1 of 2."
+    assert note in held.manifest["notes"]
+    error = desk.run("b.jsonl", jsonl(whole), coordinates="start").error
+    assert error is not None
+    assert (error["code"], error["place"], error["hint"]) == (
+        "bad_dataset", "coordinates", "Leave `coordinates` out."
+    )  # fmt: skip
+
+
 def test_a_table_of_texts_can_hold_structures(desk: Desk) -> None:
     held = desk.held("a.csv", f'id,cif,y,q\na,"{cif(4)}",1,"[1, 2]"\nb,"{cif(4.1)}",2,\n'.encode())
     assert held.names == ["a", "b"]
