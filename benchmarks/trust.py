@@ -149,10 +149,9 @@ def intervals(given: argparse.Namespace) -> Iterator[Line]:
                 continue
             rows, _ = crystals(given.data, name)
             learned = train(given, name, np.ones(len(rows), bool), members=members)
-            assert learned.trust.intervals is not None
-            told = learned.trust.intervals[0].model_dump(
-                include={"rows", "judged", "coverage", "rank_correlation"}
-            )
+            [intervals] = learned.trust.intervals or (None,)
+            assert intervals is not None
+            told = intervals.model_dump(include={"rows", "judged", "coverage", "rank_correlation"})
             flagged = learned.trust.domain.flagged
             yield {
                 "what": "intervals",

@@ -136,8 +136,9 @@ class Card(Frozen):
         default_factory=dict,
         description="What simple methods come to on the part that judges, test (or val where there is none).",
     )
-    intervals: tuple[Intervals, ...] | None = Field(
-        None, description="How wide the answers' intervals are, one a target; none for classes."
+    intervals: tuple[Intervals | None, ...] | None = Field(
+        None,
+        description="How wide the answers' intervals are, one a target, null of one with too few labels; none for classes.",
     )
     reliability: Reliability | None = Field(
         None, description="Of a classifier: how often its probabilities are right."

@@ -10,6 +10,7 @@ from models.families.kinds import KINDS
 from models.figures.drawing import file_of
 from models.figures.told import Elements, Figures, TargetFigures
 from models.settings.image import ImageSettings
+from models.trust.told import LEVELS, Intervals
 from service.html import code, facts, link, listed, section, table
 from service.model_errors import errors, number
 from service.model_limits import limits
@@ -145,17 +146,9 @@ def _grouped(card: Card) -> bool:
 
 def _trust(shown: Shown) -> str:
     card = shown.card
-    witnesses = " groups" if _grouped(card) else ""
-    rows = [
-        [
-            escape(target.property),
-            f"{one.rows:,}{witnesses}",
-            f"{one.judged:,}",
-            *(f"{one.coverage[level]:.1%}" if level in one.coverage else "–" for level in ("0.5", "0.8", "0.9", "0.95")),
-            "–" if one.rank_correlation is None else number(one.rank_correlation),
-        ]
-        for target, one in zip(card.targets, card.intervals or (), strict=False)
-    ]  # fmt: skip
+    intervals = card.intervals or (None,) * len(card.targets)
+    named = list(zip(card.targets, intervals, strict=True))
+    rows = [_held(card, target, one) for target, one in named if one]
     heads = ("", "calibrated on", "judged by", "50 %", "80 %", "90 %", "95 %", "rank correlation")
     known = (
         "<p>Each answer comes with an interval. Share of the test rows' true values that lay within it, "
@@ -164,18 +157,28 @@ def _trust(shown: Shown) -> str:
         if rows
         else ""
     )
+    without = [escape(target.property) for target, one in named if one is None]
+    if without and not card.classifies:
+        of = f" of {', '.join(without)}" if rows else ""
+        known += f"<p>Its answers have no intervals{of}: {_why_none(card)}.</p>"
     if card.reliability is not None:
         known += facts([
             ("Expected calibration error", number(card.reliability.error)),
             ("Brier score", number(card.reliability.brier)),
         ])  # fmt: skip
     plots = _each(shown, "calibration", "width") if shown.figures else ""
-    if not known and not plots and not card.classifies:
-        return section(
-            "How far to trust an answer",
-            f"<p>Its answers have no intervals: {_why_none(card)}.</p>",
-        )
     return section("How far to trust an answer", known, plots)
+
+
+def _held(card: Card, target: Target, one: Intervals) -> list[str]:
+    """How often the intervals of a target held the truth."""
+    return [
+        escape(target.property),
+        f"{one.rows:,}{' groups' if _grouped(card) else ''}",
+        f"{one.judged:,}",
+        *(f"{one.coverage[level]:.1%}" if level in one.coverage else "–" for level in LEVELS),
+        "–" if one.rank_correlation is None else number(one.rank_correlation),
+    ]
 
 
 def _why_none(card: Card) -> str:
@@ -183,8 +186,6 @@ def _why_none(card: Card) -> str:
     if card.domain is None:
         return "nothing is known of rows to calibrate them by"
     known = "they are calibrated by ten labelled validation structures or more"
-    if len(card.targets) > 1:
-        known += " of every property"
     if _grouped(card):
         return (
             f"{known}, and it had {rows}, of which those that the split keeps together count once"

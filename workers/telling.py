@@ -122,7 +122,11 @@ def teller(card: Card, asked: Asked) -> Teller:
     for place, target in enumerate(card.targets):
         intervals = None if card.intervals is None else card.intervals[place]
         factor = None if intervals is None else intervals.factor(asked.level)
-        if intervals is not None and factor is None:
+        if card.intervals is not None and intervals is None:
+            notes.append(
+                f"{card.id} has no intervals of {target.property}: too few of the rows that calibrate have its label."
+            )
+        elif intervals is not None and factor is None:
             notes.append(
                 f"{card.id} has no interval of {target.property} at level {asked.level:g}: what it was "
                 f"calibrated on tells of levels up to {_floor(intervals.highest):g}."

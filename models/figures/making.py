@@ -48,14 +48,18 @@ def made(
     """All that can be told of these answers.
 
     `numbers`: the elements of each judged structure, in the order of its first line. `half_widths`: by level, of every
-    answer, as `judged.answers` has them. `of_sites`: each line is a site. `sites`: see `models.figures.elements`.
+    answer, as `judged.answers` has them, NaN of targets without. `of_sites`: each line is a site. `sites`: see `models.figures.elements`.
     """
     targets = judged.labels.shape[1]
     held = _held(judged, numbers, of_sites=of_sites)
     points = max(FEWEST_POINTS, POINTS // targets)
     found = []
     for at in range(targets):
-        halves = {level: each[:, at] for level, each in (half_widths or {}).items()}
+        halves = {
+            level: each[:, at]
+            for level, each in (half_widths or {}).items()
+            if not np.isnan(each[:, at]).all()
+        }
         found.append(_target(judged, at, held, halves, points, classifies=classifies))
     return Figures(
         part=part, targets=tuple(found), elements=None if sites is None else tables(sites)

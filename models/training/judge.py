@@ -77,7 +77,7 @@ class Verdict:
             error = judged.answers[:, at] - judged.labels[:, at]
             known = np.isfinite(error) & np.isfinite(self.difficulties[:, at])
             some = self.difficulties[known, at], error[known], judged.rows[known]
-            found.append(measure(intervals, *some) if known.any() else {})
+            found.append(measure(intervals, *some) if intervals and known.any() else {})
         return found
 
     def _by_element(self) -> dict[str, dict[str, float]] | None:

@@ -10,10 +10,10 @@ from models.training.dataset import Dataset, Rows
 from models.trust import gauge, space
 from models.trust.calibration import Difficulty, votes_of
 from models.trust.domain import Known, Limits, Terms
-from models.trust.geometry import Floats, Geometry, Integers, geometry, kept
+from models.trust.geometry import KINDS, Floats, Geometry, Integers, geometry, kept
 from models.trust.guide import Guide, Seen
 from models.trust.levels import Levels
-from models.trust.rows import Answered, Part, errors, labelled, part
+from models.trust.rows import Answered, Errors, Part, errors, labelled, part
 from models.trust.space import AROUND
 
 if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
@@ -136,12 +136,12 @@ def _joined(parts: Sequence[Terms]) -> Terms:
 
 
 def _difficulties(guide: Guide, data: Dataset, val: Part) -> tuple[Difficulty, ...]:
-    """One a target; none where a target has too few labels."""
-    found = []
-    for target in range(len(guide.mean)):
-        each = errors(guide, data, val, target)
-        if not each.enough:
-            return ()
-        votes = votes_of(each.witnesses)
-        found.append(Difficulty.fitted(each.table, each.kinds, each.errors, votes))
-    return tuple(found)
+    """One a target; none where all have too few labels."""
+    each = [errors(guide, data, val, target) for target in range(len(guide.mean))]
+    return tuple(map(_difficulty, each)) if any(one.enough for one in each) else ()
+
+
+def _difficulty(of: Errors) -> Difficulty:
+    if not of.enough:
+        return Difficulty.unknown(of.table.shape[1], KINDS)
+    return Difficulty.fitted(of.table, of.kinds, of.errors, votes_of(of.witnesses))

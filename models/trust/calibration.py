@@ -63,6 +63,12 @@ class Difficulty:
                 return cls(centre, scale, weights, constant, table, most)
             used = used & (np.arange(len(used)) != weights.argmin())
 
+    @classmethod
+    def unknown(cls, columns: int, kinds: int) -> Self:
+        """Of a target of which there are too few labels."""
+        none = np.zeros(columns + 1)
+        return cls(none, none + 1, none, 0.0, np.zeros(kinds))
+
     def of(self, columns: Floats, kinds: Integers) -> Floats:
         """The difficulty of each line."""
         columns = np.column_stack([columns, self.kinds[kinds]])

@@ -31,23 +31,23 @@ class Fitted:
 
     guide: Guide
     domain: "Domain"
-    intervals: "tuple[Intervals, ...] | None"
+    intervals: "tuple[Intervals | None, ...] | None"
     reliability: "Reliability | None"
     parts: Mapping[str, Part]  # validation and test rows
 
     def half_widths(self, part: str, levels: Sequence[float]) -> dict[float, Floats] | None:
-        """By level, of each line of `judging.beside`; none where there are no intervals.  # (lines, targets)"""
+        """By level, of each line of `judging.beside`; NaN of a target without them.  # (lines, targets)"""
         if self.intervals is None or part not in self.parts:
             return None
         of = self.parts[part]
         if of.answered.missed:
             return None
-        factors = [[each.factor(level) for each in self.intervals] for level in levels]
+        factors = [[each and each.factor(level) for each in self.intervals] for level in levels]
         widths = beside(self.guide, of)
         return {
             level: widths * np.array(each, float)
             for level, each in zip(levels, factors, strict=True)
-            if None not in each
+            if any(one is not None for one in each)
         }
 
     def told(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Fitted:
     def result(self) -> dict[str, Any]:
         """For the training's result."""
         return {
-            name: [one.model_dump(mode="json") for one in each]
+            name: [one and one.model_dump(mode="json") for one in each]
             if isinstance(each, tuple)
             else each and each.model_dump(mode="json")
             for name, each in self.told().items()

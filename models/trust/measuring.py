@@ -20,8 +20,8 @@ BINS = 10
 
 def intervals(
     guide: Guide, data: Dataset, parts: dict[str, Part]
-) -> "tuple[Intervals, ...] | None":
-    """Calibrated by the validation rows, measured on the test rows."""
+) -> "tuple[Intervals | None, ...] | None":
+    """Calibrated by the validation rows, measured on the test rows; none of a target with too few labels."""
     if not guide.difficulties:
         return None
     return tuple(
@@ -34,9 +34,11 @@ def intervals(
     )
 
 
-def _interval(val: Errors, test: Errors | None, difficulty: Difficulty) -> "Intervals":
+def _interval(val: Errors, test: Errors | None, difficulty: Difficulty) -> "Intervals | None":
     from models.trust.told import Intervals
 
+    if not val.enough:
+        return None
     scores = out_of_fold(val.table, val.kinds, val.errors, val.witnesses)
     levels, found = factors(scores, val.witnesses)
     made = Intervals(rows=len(np.unique(val.witnesses)), levels=levels, factors=found)

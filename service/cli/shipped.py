@@ -38,7 +38,7 @@ def errors() -> Iterator[tuple[str, ...]]:
 def trust() -> Iterator[tuple[str, ...]]:
     """A row a model with intervals: whether they hold on rows never used."""
     for card in newest():
-        for one in card.intervals or ():
+        for one in filter(None, card.intervals or ()):
             yield (
                 f"`{card.id}`",
                 str(card.members),

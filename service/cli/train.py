@@ -187,7 +187,7 @@ def trusted(view: "TrainingView") -> Iterator[str]:
     """Whether the intervals hold, a line a target."""
     intervals = ((view.result or {}).get("trust") or {}).get("intervals") or ()
     for target, one in zip(view.targets, intervals, strict=False):
-        if "0.9" in one["coverage"]:
+        if one and "0.9" in one["coverage"]:
             yield (
                 f"90 % intervals of {target.property} hold the true value of "
                 f"{one['coverage']['0.9']:.1%} of the {one['judged']:,} test structures"

@@ -166,6 +166,16 @@ def test_a_page_tells_what_a_model_may_know_of_the_rows_that_judge(
     assert not [each for each in words if each not in text]
 
 
+def test_a_page_names_the_properties_without_intervals(hall: Any) -> None:
+    targets = tuple(Target(property=name, unit="eV") for name in ("band-gap", "work-function"))
+    known = Intervals(rows=90, levels=(0.5, 0.9), factors=(0.5, 1.5), judged=100)
+    network = NetworkSettings(outputs=2)
+    put(hall.settings.state, "sparse", targets=targets, network=network, intervals=(known, None))
+    text = hall.client.get("/models/sparse").text
+    assert "no intervals of work-function: " in text
+    assert text.count("Each answer comes with an interval") == 1
+
+
 def test_what_is_not_known_of_an_imported_model_is_said(hall: Any) -> None:
     text = hall.client.get("/models/bare").text
     for words in ("has no figures", "imported from elsewhere", "not known", "no intervals"):

@@ -89,6 +89,18 @@ def test_each_target_has_its_own_interval():
     assert (first["std"], second["std"]) == (0.1, 0.2)
 
 
+@pytest.mark.parametrize("family", ["crystal", "site"])
+def test_a_target_without_intervals_leaves_the_other_its_own(family):
+    one = of_family(family, 2)
+    one = one.model_copy(update={"intervals": (one.intervals[0], None)})
+    said = Said((1.0, 2.0, 5.0, 6.0)[:: 1 if family == "site" else 2], (), (0.5,) * 4, 0.5)
+    record = told(one, Found(said))
+    key = "intervals" if family == "site" else "interval"
+    assert [each.get(key) is not None for each in record["predictions"]] == [True, False]
+    words = "no intervals of p1: too few of the rows that calibrate have its label."
+    assert record["warnings"] == [f"x@1 has {words}"]
+
+
 @pytest.mark.parametrize(
     ("name", "unit", "value", "interval"),
     [

@@ -111,6 +111,17 @@ def test_intervals_without_end_are_no_trouble() -> None:
     Figures.model_validate_json(figures_bytes(found))
 
 
+def test_a_target_without_intervals_has_no_calibration() -> None:
+    halves = {0.9: np.column_stack([np.ones(20), np.full(20, np.nan)])}
+    lines = judged(np.zeros((20, 2)), np.full((20, 2), 0.5))
+    first, second = made(lines, [numbers_of("O")] * 20, part="test", half_widths=halves).targets
+    assert first.calibration
+    assert first.calibration.coverage == (1.0,)
+    assert second.calibration is None
+    assert second.parity
+    assert second.parity.half_width is None
+
+
 def test_ranks_are_told_apart() -> None:
     bonds = Judged.bonds(
         np.array([0, 1]), np.array([[2.0, 3.0], [2.0, 3.0]]), np.array([[2.1, 3.5], [2.1, 3.3]])

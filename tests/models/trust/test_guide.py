@@ -90,6 +90,14 @@ def test_several_targets_have_an_interval_each(build: Build) -> None:
     assert len(case.resident.answer(case.data.samples[:1])[0].trust.difficulty) == 2
 
 
+def test_a_target_of_few_labels_takes_no_intervals_from_another(build: Build) -> None:
+    case = build("crystal", targets=2, rows=30)  # of ten validation rows two without the last
+    assert [each and each.rows for each in case.trust.intervals] == [10, None]
+    assert case.trust.result()["intervals"][1] is None
+    widths = case.trust.half_widths("test", (0.8,))[0.8]
+    assert np.isfinite(widths).all(0).tolist() == [True, False]
+
+
 def test_too_few_rows_have_no_intervals(build: Build) -> None:
     case = build("crystal", rows=24)
     assert case.trust.intervals is None
