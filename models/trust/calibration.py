@@ -39,7 +39,7 @@ class Difficulty:
     weights: Floats  # (columns,)
     constant: float
     kinds: Floats  # (kinds,) the logarithm of each kind's error relative to that of all, another column
-    most: float = MOST  # the logarithm of the largest of the rows it was learned from: of more nothing is known
+    most: float = MOST  # its logarithm's ceiling: of what is harder, too little is known
 
     @classmethod
     def fitted(cls, columns: Floats, kinds: Integers, errors: Floats, votes: Floats) -> Self:
@@ -58,9 +58,9 @@ class Difficulty:
         while True:
             weights, constant = _weights(z * used, errors, votes)
             if not used.any() or weights.min() >= 0:
-                constant += float(np.log(unit))
-                most = float((constant + z @ weights).max())
-                return cls(centre, scale, weights, constant, table, most)
+                most = _ceiling(constant + z @ weights, errors, votes)
+                of_unit = float(np.log(unit))
+                return cls(centre, scale, weights, constant + of_unit, table, most + of_unit)
             used = used & (np.arange(len(used)) != weights.argmin())
 
     @classmethod
@@ -134,6 +134,16 @@ def _weights(z: Floats, errors: Floats, votes: Floats) -> tuple[Floats, float]:
         if np.abs(step).max() < 1e-6:
             break
     return found[:-1], float(found[-1])
+
+
+def _ceiling(hard: Floats, errors: Floats, votes: Floats) -> float:
+    """By the same likelihood: for what few rows tell of the hardest, the exponential goes too far."""
+    order = np.argsort(hard)
+    hard, errors, votes = hard[order], errors[order], votes[order]
+    left = np.cumsum(votes * (hard + errors * np.exp(-hard)))
+    above = (np.cumsum(each[::-1])[::-1] for each in (votes, votes * errors))
+    count, sums = (np.append(each[1:], 0.0) for each in above)
+    return float(hard[np.argmin(left + count * hard + sums * np.exp(-hard))])
 
 
 def _by_kind(kinds: Integers, errors: Floats, votes: Floats) -> Floats:

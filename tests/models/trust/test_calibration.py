@@ -53,6 +53,16 @@ def test_nothing_is_harder_than_all_that_it_was_learned_from() -> None:
     assert difficulty.of(columns + 100, kinds).tolist() == [pytest.approx(hardest)] * 300
 
 
+def test_errors_that_grow_no_more_have_intervals_that_grow_no_more() -> None:
+    """They level off at e; the exponential, which has to be right for all, would go on to thirty."""
+    chance = np.random.default_rng(7)
+    columns = chance.normal(size=(1_000, 1))
+    errors = np.exp(2 * np.minimum(columns[:, 0], 0.5)) * chance.laplace(size=1_000)
+    kinds = np.zeros(1_000, np.int64)
+    difficulty = Difficulty.fitted(columns, kinds, errors, np.ones(1_000))
+    assert difficulty.of(np.array([[3.0]]), kinds[:1]) == pytest.approx(np.e, rel=0.25)
+
+
 def test_wider_intervals_have_larger_errors() -> None:
     difficulty, _ = calibrated(200)
     columns, errors = drawn(5_000, 3)
