@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,11 @@ from typing import Any
 
 @contextmanager
 def service(workers: int = 2, state: Path | None = None) -> Iterator[int]:
-    """The port of a service that is ready; without a `state` folder it forgets all at its end."""
+    """The port of a service that is ready; without a `state` folder it forgets all at its end.
+
+    Whoever ends this process ends the service too.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="matprop-bench-") as scratch:
         command = [sys.executable, "-m", "service.cli.main", "up", "--port", "0"]
         command += ["--state", str(state or scratch), "--workers", str(workers)]
