@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # pydantic is not there on a machine of torch and numpy alone
 CALLED = {"crystal": "crystals", "site": "crystals", "bond": "slabs", "image": "images"}
 NEIGHBOURS = 5  # that are told
 CHUNK = 64  # structures in a batch of the gauge
+HARDER = 10.0  # at most, answers outside of the domain
 ANOTHER = 2.0  # a structure at 1 / ANOTHER of the domain's reach is no other than the one there
 
 
@@ -89,7 +90,7 @@ class Guide:
         parts: list[tuple[float, ...]] = [()] * len(samples)
         if self.difficulties:
             of = lines(self.family, samples, values, stds, len(self.mean))
-            parts = _split(self.difficulty(of, self.table(of, seen)), of.ends)
+            parts = _split(self.difficulty(of, self.table(of, seen), score), of.ends)
         return [
             Trust(parts[at], float(score[at]), words.of(at) if score[at] > 1 else (), near[at])
             for at in range(len(samples))
@@ -151,13 +152,13 @@ class Guide:
         level = self.levels.of(self.family, seen.samples, of, seen.places.numpy())
         return columns(of, self._around(seen), level, self.std)
 
-    def difficulty(self, of: Lines, table: Floats) -> Floats:
+    def difficulty(self, of: Lines, table: Floats, score: Floats) -> Floats:
         """Of each line."""
         found = np.empty(len(of.owner))
         for target, each in enumerate(self.difficulties):
             mine = of.target == target
             found[mine] = each.of(table[mine], of.kind[mine])
-        return found
+        return found * beyond(score)[of.owner]
 
     def _around(self, seen: Looked) -> Around:
         count, targets = len(seen), len(self.mean)
@@ -203,6 +204,11 @@ class Guide:
         from models.trust.files import load
 
         return load(folder, card)
+
+
+def beyond(score: Floats) -> Floats:
+    """How many times harder answers are outside of the domain."""
+    return np.clip(score, 1.0, HARDER)
 
 
 def _mean_and_deviation(labels: Floats) -> tuple[Floats, Floats]:

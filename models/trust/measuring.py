@@ -44,7 +44,8 @@ def _interval(val: Errors, test: Errors | None, difficulty: Difficulty) -> "Inte
     made = Intervals(rows=len(np.unique(val.witnesses)), levels=levels, factors=found)
     if test is None or not len(test.errors):
         return made
-    measured = measure(made, difficulty.of(test.table, test.kinds), test.errors, test.owners)
+    hard = difficulty.of(test.table, test.kinds) * test.beyond
+    measured = measure(made, hard, test.errors * test.beyond, test.owners)
     return made.model_copy(update=measured)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.infer import Resident
 from models.training.dataset import Dataset, Rows
 from models.trust.geometry import Floats, Integers
-from models.trust.guide import Guide, Looked
+from models.trust.guide import Guide, Looked, beyond
 from models.trust.lines import Lines, lines
 
 FEWEST = 10  # groups of structures with a label, to calibrate by
@@ -91,7 +91,8 @@ class Errors:
 
     table: Floats
     kinds: Integers
-    errors: Floats
+    beyond: Floats  # how many times harder than within the domain
+    errors: Floats  # but for that
     owners: Integers  # its structure
     witnesses: Integers  # the group of that: what errs together counts once
 
@@ -108,14 +109,17 @@ def errors(guide: Guide, data: Dataset, part: Part, target: int) -> Errors:
     mine = (of.target == target) & np.isfinite(labels)
     owners = of.owner[mine]
     witnesses = owners if data.groups is None else data.groups[part.answered.rows[owners]]
-    return Errors(table[mine], of.kind[mine], (of.value - labels)[mine], owners, witnesses)
+    harder = beyond(guide.scores(part.looked)[1])[owners]
+    errors = (of.value - labels)[mine] / harder
+    return Errors(table[mine], of.kind[mine], harder, errors, owners, witnesses)
 
 
 def beside(guide: Guide, of: Part) -> Floats:
     """The difficulty of each answer as `judging.beside` has them.  # (lines, targets)"""
     rows, targets = of.answered, len(guide.mean)
     found = lines(guide.family, rows.samples, rows.values, rows.stds, targets)
-    difficulty = guide.difficulty(found, guide.table(found, of.looked))
+    _, score = guide.scores(of.looked)
+    difficulty = guide.difficulty(found, guide.table(found, of.looked), score)
     if guide.family == "bond":
         return difficulty[:, None]
     each = np.split(difficulty, found.ends[:-1])

@@ -23,7 +23,8 @@ from models.trust.building import _relative
 from models.trust.domain import MEMORY, SIGNS, Known, Words, _thinned, _unlike
 from models.trust.files import GUIDE, LARGEST, STRUCTURES, arrays, load, save
 from models.trust.geometry import geometry
-from models.trust.guide import Guide, Seen
+from models.trust.guide import HARDER, Guide, Seen
+from models.trust.rows import errors
 from models.trust.space import AXES
 
 FAMILIES = ("crystal", "site", "bond", "image")
@@ -180,6 +181,20 @@ def test_a_guide_of_before_these_signs_were_kept_has_none_of_them(
     old = type(case.resident)(card, case.networks, case.resident.device, guide=load(tmp_path, card))
     tall = replace(case.data.samples[0], thick=True)
     assert old.answer([tall])[0].trust.reasons == ()
+
+
+@pytest.mark.parametrize(("score", "times"), [(0.5, 1), (1.0, 1), (3.0, 3), (1e6, HARDER)])
+def test_outside_of_the_domain_answers_are_as_many_times_harder(
+    build: Build, monkeypatch: pytest.MonkeyPatch, score: float, times: float
+) -> None:
+    case = build("crystal")
+    guide, within = case.trust.guide, difficulty(case, case.trust.guide)
+    usual = errors(guide, case.data, case.trust.parts["val"], 0)
+    monkeypatch.setattr(Guide, "scores", lambda _, seen: ({}, np.full(len(seen), score)))
+    monkeypatch.setattr(Words, "of", lambda *_: ())
+    assert difficulty(case, guide) == pytest.approx(np.multiply(within, times))
+    found = errors(guide, case.data, case.trust.parts["val"], 0)
+    np.testing.assert_allclose(found.errors * times, usual.errors * usual.beyond)
 
 
 def test_of_images_all_that_are_kept_are_searched_and_their_errors_count(
