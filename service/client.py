@@ -14,7 +14,7 @@ from service.client_errors import (
     ServiceError,
     Unreachable,
 )
-from service.client_follow import ENDED, Follower
+from service.client_follow import Follower
 from service.client_inputs import Source, chunks_of, places, sources_of
 from service.client_records import Event, Progress, Record, Records
 from service.client_screen import Question, Rows, ScreeningOptions, Screenings
@@ -30,7 +30,7 @@ from service.client_train import (
 from service.client_transport import Transport, body_of
 from service.schemas.dataset import BadRow, DatasetView
 from service.schemas.evaluation import EvaluationView
-from service.schemas.job import JobView
+from service.schemas.job import JobStatus, JobView
 from service.schemas.key import KeyView
 from service.schemas.model import ElementsView, ModelSummary, ModelVersion, ModelView
 from service.schemas.screening import ColumnView, FailedItem, ScreeningView
@@ -216,8 +216,10 @@ class Client:
         return JobView.model_validate(self._transport.json("POST", f"/v1/jobs/{job}/cancel"))
 
     def retry(self, job: str) -> JobView:
-        """Run a failed job again."""
-        return JobView.model_validate(self._transport.json("POST", f"/v1/jobs/{job}/retry"))
+        """Do an ended job again: a prediction whole, a screening or training what is left of it."""
+        once = {"Idempotency-Key": str(uuid.uuid4())}
+        answer = self._transport.json("POST", f"/v1/jobs/{job}/retry", headers=once)
+        return JobView.model_validate(answer)
 
     def delete(self, job: str) -> None:
         """Forget an ended job and its results; models and data sets that it has made stay."""
@@ -486,7 +488,7 @@ class Call:
         self.follower.transport.go_on()
         body = self.follower.post(self.form, chunk, wait_s=wait_s)
         self.jobs[number] = body["job"]
-        if body["status"] in ENDED and body.get("records"):
+        if body["status"] == JobStatus.SUCCEEDED and body.get("records"):
             records = self.follower.pages(body)
         else:
             records = self.follower.records(body["job"], lambda now: self.tell(number, now))

@@ -8,7 +8,7 @@ from models.errors import MatpropError
 from service import results
 from service.house import House
 from service.keys import Caller
-from service.problems import STATUS, Problem, brief
+from service.problems import CODES, STATUS, Problem, brief
 from service.reach import reaching
 from workers.contract import Task
 from workers.jobs import Job
@@ -92,7 +92,12 @@ def refuse(job: Job, what: str, **more: str) -> None:
             problem = Problem.of(error, job=job.id, links=links)
             problem.errors = each or problem.errors
             raise problem
-    reason = job.error.get("detail", "") if job.error else ""
+    why = job.error or {}
+    cure = CODES[why["code"]][2] if why.get("code") in CODES else None
     raise Problem(
-        "conflict", f"The {what} was {job.status}. {reason}".strip(), job=job.id, links=links
+        "conflict",
+        f"The {what} was {job.status}. {why.get('detail', '')}".strip(),
+        hint=why.get("hint") or cure,
+        job=job.id,
+        links=links,
     )

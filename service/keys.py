@@ -22,6 +22,7 @@ from workers.broker import connect_async
 PREFIX = "mp_"
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
+REFUND_S = 0.5  # after a failure: the caller has waited already
 
 # → owner, scopes, id, limit, used, ms to reset; or nothing for an unknown key.
 ADMIT = """
@@ -171,7 +172,7 @@ class Keys:
             yield
         except BaseException:
             with suppress(Problem):  # the broker is away: so much the day's quota is smaller
-                async with reaching():
+                async with reaching(REFUND_S):
                     await self._refund(args=[caller.key_id, structures])
             raise
 

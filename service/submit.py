@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from service.keys import Caller
 from service.middleware import Meeting
 from service.prefer import Patience
 from service.problems import Problem
-from service.reach import reaching
+from service.reach import PATIENCE_S, reaching
 from service.upload import Upload
 from workers.contract import Order, Task
 from workers.jobs import Job, NewJob, Status
@@ -21,6 +22,7 @@ from workers.jobs import Job, NewJob, Status
 DIRECT_FILES = 8
 DIRECT_BYTES = 1_000_000
 LOOK_S = 1.0  # a look that fails costs nothing: the caller is told that the job was accepted
+AFTER_S = 0.5  # what is put right after a failure: the caller has waited already
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,34 @@ async def run(house: House, met: Meeting, what: Submission, patience: Patience) 
     met.job = job
     ended = house.answers.expect(job)
     try:
-        async with house.keys.charged(what.caller, what.charged):
+        async with (
+            claiming(house, what.claim, job),
+            house.keys.charged(what.caller, what.charged),
+        ):
             accepted = await submit(house, met, what)
     except BaseException:
         house.answers.drop(job)
-        # In doubt the key stays with the job: sent again, the request finds it, or makes it anew.
-        doubtful = job in house.watch.doubtful
-        await settle(
-            house.idempotency.answered if doubtful else house.idempotency.forget, what.claim
-        )
         raise
     try:
         found = await until_ended(house, accepted, ended, patience.seconds)
     finally:
         await settle(house.idempotency.answered, what.claim)
     return found
+
+
+@asynccontextmanager
+async def claiming(house: House, claim: Claim, job: str) -> AsyncIterator[None]:
+    """Around the making of a job: when it fails, the key is free again.
+
+    In doubt it stays with the job: sent again, the request finds it, or makes it anew.
+    """
+    try:
+        yield
+    except BaseException:
+        doubtful = job in house.watch.doubtful
+        step = house.idempotency.answered if doubtful else house.idempotency.forget
+        await settle(step, claim, AFTER_S)
+        raise
 
 
 async def submit(house: House, met: Meeting, what: Submission) -> Job:
@@ -128,8 +143,15 @@ async def claimed(
 ) -> Claim | Job:
     """The key's claim for a new job, or the job that the same request has made before."""
     same = fingerprint(kind, upload.digest.digest())
+    return await claimed_as(house, same, upload.job, owner=owner, key=key, seconds=seconds)
+
+
+async def claimed_as(
+    house: House, same: str, new: str, *, owner: str, key: str | None, seconds: float
+) -> Claim | Job:
+    """The same, of a request with this fingerprint."""
     while True:
-        claim = await house.idempotency.begin(owner, key, same, upload.job, seconds)
+        claim = await house.idempotency.begin(owner, key, same, new, seconds)
         if claim.first:
             return claim
         known = await look(house, claim.thing)
@@ -172,11 +194,12 @@ async def look(house: House, job: str) -> Job | None:
         return await house.jobs.get(job)
 
 
-async def settle(step: Callable[[Claim], Awaitable[Any]], claim: Claim) -> None:
+async def settle(
+    step: Callable[[Claim], Awaitable[Any]], claim: Claim, patience_s: float = PATIENCE_S
+) -> None:
     """A step whose failure changes nothing for this request."""
     if claim.name is None:
         return
-    try:
-        await step(claim)
-    except Problem:
-        return
+    with suppress(Problem):
+        async with reaching(patience_s):
+            await step(claim)

@@ -105,7 +105,7 @@ def cancel_job(job: JobId) -> None:
 
 @app.command("retry")
 def retry_job(job: JobId) -> None:
-    """Do an ended job again: of a prediction or screening what failed, as a job of its own."""
+    """Do an ended job again, as a job of its own: a prediction whole, a screening or training what is left of it."""
     from service.client import Client
 
     with Client() as client:

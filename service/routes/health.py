@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, Response
 
+from models.structures import bounds
 from models.structures.formats import Format
 from service.dependencies import TheHouse
 from service.documented import OPEN, answer, problems
@@ -124,6 +125,11 @@ async def limits(house: TheHouse) -> Response:
             "files_per_screening": s.max_screening_files,
             "bytes_per_file": s.max_structure_bytes,
             "bytes_per_archive": s.max_archive_bytes,
+            "archive_members": bounds.MEMBERS,
+            "unpacked_archive_bytes": bounds.ARCHIVE_BYTES,
+            "sites": bounds.SITES,
+            "cif_blocks_per_file": bounds.BLOCKS,
+            "entries_per_file": bounds.FRAMES,
             "models_per_call": s.max_models,
             "seconds_to_read_one": s.parse_wall_s,
         },

@@ -8,14 +8,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service import events
-from service.dependencies import TheCaller, TheHouse
+from service import events, submit
+from service.dependencies import TheCaller, TheHouse, TheMeeting
 from service.documented import answer, problems
 from service.house import House
+from service.idempotency import fingerprint, sane
 from service.jobs import SENT, made_by, owned
 from service.keys import Caller
 from service.problems import Problem
-from service.reach import reaching
+from service.reach import PATIENCE_S, reaching
+from service.routes.predictions import IdempotencyKey
 from service.schemas.job import JobPage, JobStatus, JobView
 from service.view import as_cursor, job_view, json, of_cursor, page_links
 from workers.contract import ScreenOrder, Task
@@ -45,7 +47,8 @@ async def list_jobs(
     kind: Annotated[Task | None, Query(description="Only this kind.")] = None,
     status: Annotated[JobStatus | None, Query(description="Only in this state.")] = None,
     model: Annotated[
-        str | None, Query(max_length=140, description="Only with this model, `name` or `name@3`.")
+        str | None,
+        Query(max_length=140, description="Only those that used this model, `name` or `name@3`."),
     ] = None,
     label: Annotated[str | None, Query(max_length=200, description="Only with this label.")] = None,
     since: Annotated[
@@ -164,16 +167,25 @@ async def cancel_job(job: str, house: TheHouse, who: TheCaller) -> Response:
             "conflict",
             "queue_full",
             "storage_full",
+            "idempotency_mismatch",
+            "idempotency_running",
             "unknown_field",
             "invalid_field",
         ),
     },
 )
-async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
+async def retry_job(
+    job: str,
+    *,
+    house: TheHouse,
+    met: TheMeeting,
+    who: TheCaller,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """End states never change, so a retry is a new job with the same order and the same upload; one at a time.
 
     A training goes on from where it was; a screening does only those structures again that failed or were not
-    reached.
+    reached; a prediction does all of them.
     """
     record = await owned(house, who, job)
     if not record.status.ended:
@@ -190,19 +202,33 @@ async def retry_job(job: str, house: TheHouse, who: TheCaller) -> Response:
     if record.status == "succeeded" and not record.failed:
         raise Problem("conflict", "Nothing in this job failed.")
     new = new_id("job")
-    async with house.keys.charged(who, again(record)):
-        if has_upload(record):
-            await lent(house, job, new)
-        with house.watch.doubting(new):
-            async with reaching():
-                accepted = await house.jobs.retry(job, new)
-        if not accepted:
-            await asyncio.to_thread(house.files.remove, new)
-            raise await refusal(house, who, job)
-    if not record.direct:
-        house.errands.send(record.kind, new)
+    claim = await submit.claimed_as(
+        house, fingerprint("retry", job.encode()), new,
+        owner=who.owner, key=sane(idempotency_key), seconds=PATIENCE_S,
+    )  # fmt: skip
+    if isinstance(claim, Job):
+        new = claim.id
+        met.headers["Idempotent-Replayed"] = "true"
+    else:
+        async with submit.claiming(house, claim, new), house.keys.charged(who, again(record)):
+            await done_again(house, who, record, new)
+        await submit.settle(house.idempotency.answered, claim)
     view = job_view(await owned(house, who, new), time.time())
     return json(view, 202, {"Location": f"/v1/jobs/{new}"})
+
+
+async def done_again(house: House, who: Caller, record: Job, new: str) -> None:
+    """Submit the retry; raises `Problem` when it was not accepted."""
+    if has_upload(record):
+        await lent(house, record.id, new)
+    with house.watch.doubting(new):
+        async with reaching():
+            accepted = await house.jobs.retry(record.id, new)
+    if not accepted:
+        await asyncio.to_thread(house.files.remove, new)
+        raise await refusal(house, who, record.id)
+    if not record.direct:
+        house.errands.send(record.kind, new)
 
 
 async def refusal(house: House, who: Caller, job: str) -> Problem:

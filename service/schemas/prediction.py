@@ -119,7 +119,6 @@ class PredictionRequest(BaseModel):
     structures: list[StructureText] = Field(min_length=1, description="The structures, in order.")
     models: list[str] = Field(
         min_length=1,
-        max_length=16,
         description="Models to predict with: `name`, `name@3` or `name@alias`.",
     )
     format: str | None = Field(
@@ -157,7 +156,6 @@ class PredictionForm(BaseModel):
     )
     model: list[str] = Field(
         min_length=1,
-        max_length=16,
         description="Model to predict with: `name`, `name@3` or `name@alias`; repeat the field for several.",
     )
     format: str | None = Field(

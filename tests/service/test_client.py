@@ -13,6 +13,7 @@ import pytest
 from service.client import Client, Progress
 from service.client_errors import (
     InvalidRequest,
+    JobCancelled,
     JobFailed,
     NotAllowed,
     NotFound,
@@ -330,6 +331,20 @@ def test_after_a_fault_nobody_waits_for_a_line_that_is_broken() -> None:
         client.predict([(str(i), "t\n") for i in range(40)], "m")
     assert caught.value.code == "unknown_model"
     assert len(tried) < 20  # in 600 s there would be more than a hundred
+
+
+def test_a_part_of_the_records_is_no_answer() -> None:
+    """Somebody cancelled the job while its request was waiting."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return job_view("cancelled", 2)
+        body = json.loads(answer([record("a", index=0), record("c", index=2)]).content)
+        return httpx2.Response(200, json=body | {"status": "cancelled"})
+
+    client, _ = client_of(handler)
+    with pytest.raises(JobCancelled):
+        client.predict([("a", "t\n"), ("b", "t\n"), ("c", "t\n")], "m")
 
 
 def test_after_a_fault_what_still_runs_is_cancelled() -> None:

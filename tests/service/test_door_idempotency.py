@@ -51,6 +51,31 @@ def test_json_bodies_count_too(door: Any) -> None:
     assert answers[0].json() == answers[1].json()
 
 
+def test_a_retry_that_is_sent_twice_is_one(open_door: Any) -> None:
+    with open_door() as door:
+        job = door.predict(GOOD, BAD).json()["job"]
+        door.worker.sleep()
+        again = {"url": f"/v1/jobs/{job}/retry", "headers": {"Idempotency-Key": "again"}}
+        first, second = (door.client.post(**again) for _ in range(2))
+        assert (first.status_code, second.status_code) == (202, 202)
+        assert first.json()["id"] == second.json()["id"]
+        assert second.headers["idempotent-replayed"] == "true"
+        door.client.post(f"/v1/jobs/{first.json()['id']}/cancel")
+        third = door.client.post(**again).json()
+        assert (third["id"], third["status"]) == (first.json()["id"], "cancelled")
+
+
+def test_a_retry_that_was_refused_frees_its_key(open_door: Any) -> None:
+    with open_door() as door:
+        job = door.predict(GOOD, BAD).json()["job"]
+        door.worker.sleep()
+        first = door.client.post(f"/v1/jobs/{job}/retry").json()["id"]
+        again = {"url": f"/v1/jobs/{job}/retry", "headers": {"Idempotency-Key": "again"}}
+        assert door.client.post(**again).status_code == 409
+        door.client.post(f"/v1/jobs/{first}/cancel")
+        assert door.client.post(**again).status_code == 202
+
+
 def test_while_the_first_is_waiting_the_second_is_told_so(open_door: Any) -> None:
     with open_door() as door:
         door.worker.sleep()

@@ -213,6 +213,7 @@ def test_unknown_paths_make_no_new_figures(door: Any) -> None:
 def test_every_bound_is_listed(door: Any) -> None:
     body = door.client.get("/v1/limits").json()
     assert body["structures"]["files_per_call"] == 1_000
+    assert (body["structures"]["sites"], body["structures"]["archive_members"]) == (10_000, 10_000)
     assert {"cif", "gz", "zst"} <= set(body["formats"])
 
 

@@ -115,6 +115,7 @@ def test_a_training_that_fails_says_why(desk: Any) -> None:
     answer = train(desk, label="diverges")
     assert code(answer, 409) == "conflict"
     assert "no number any more" in answer.json()["detail"]
+    assert "learning" in answer.json()["hint"].lower()
     view = desk.client.get(f"/v1/trainings/{answer.json()['job']}").json()
     assert view["job"]["error"]["code"] == "diverged"
 
