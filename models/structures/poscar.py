@@ -38,12 +38,12 @@ def read(text: str, name: str, options: ReadOptions, notes: Sequence[str] = ()) 
         raise too_many(total)
     if total == 0:
         raise UnreadableStructure("The counts of sites are all zero.", place=f"line {row}")
-    row, cartesian = _mode(lines, row)
+    row, cartesian, selective = _mode(lines, row)
     if len(lines) - row < total:
         raise _short(total, len(lines) - row, len(lines))
     sites = np.array([_coordinates(lines, row + i, i, total) for i in range(total)])
     if symbols is None:
-        symbols = _version_4(lines, counts, row, warnings)
+        symbols = _version_4(lines, counts, row, 6 if selective else 3, warnings)
     _extra(lines, row + total, warnings)
     factors = _scale(lines, cell)
     lattice = cell * factors
@@ -136,10 +136,11 @@ def _counts(words: list[str], row: int) -> list[int]:
     return [int(word) for word in words]
 
 
-def _mode(lines: list[str], row: int) -> tuple[int, bool]:
-    """The row of the first site, and whether coordinates are Cartesian."""
+def _mode(lines: list[str], row: int) -> tuple[int, bool, bool]:
+    """The row of the first site, whether coordinates are Cartesian, and whether flags follow them."""
     first = lines[row].strip()[:1].lower() if row < len(lines) else ""
-    if first == "s":  # selective dynamics
+    selective = first == "s"
+    if selective:
         row += 1
         first = lines[row].strip()[:1].lower() if row < len(lines) else ""
     if first not in ("c", "k", "d", "f"):
@@ -149,7 +150,7 @@ def _mode(lines: list[str], row: int) -> tuple[int, bool]:
             expected="Direct or Cartesian",
             got=lines[row].strip()[:40] if row < len(lines) else "end of file",
         )
-    return row + 1, first in ("c", "k")
+    return row + 1, first in ("c", "k"), selective
 
 
 def _coordinates(lines: list[str], row: int, site: int, total: int) -> list[float]:
@@ -167,35 +168,50 @@ def _short(total: int, found: int, line: int) -> UnreadableStructure:
     )
 
 
-def _version_4(lines: list[str], counts: list[int], row: int, warnings: list[str]) -> list[str]:
+def _version_4(
+    lines: list[str], counts: list[int], row: int, width: int, warnings: list[str]
+) -> list[str]:
     """The symbols of a file without a line of symbols, if it clearly tells them elsewhere."""
-    ends = [
-        words[-1] if len(words := _words(line)) > 3 else ""
-        for line in lines[row : row + sum(counts)]
-    ]
+    ends = _at_ends(lines[row : row + sum(counts)], counts, width)
+    comment = _in_comment(lines[0], counts)
+    symbols = ends or comment
+    if symbols is None or symbols != (comment or ends):
+        raise UnreadableStructure(
+            "The comment line and the ends of the lines name different elements (VASP 4 format)."
+            if symbols
+            else "The file names no elements: it has no line of symbols before the counts (VASP 4 format).",
+            place="line 6",
+            expected="a line of element symbols, like `Na Cl`",
+            got=lines[5].strip()[:40],
+            hint="Add the line of symbols before the counts, as VASP 5 writes it.",
+        )
+    warnings.append(
+        "No line of symbols (VASP 4): those at the ends of the lines were taken."
+        if ends
+        else f"No line of symbols (VASP 4): {' '.join(symbols)} of the comment line was taken."
+    )
+    return symbols
+
+
+def _at_ends(lines: list[str], counts: list[int], width: int) -> list[str] | None:
+    """The symbols that stand alone behind the first `width` words of each line."""
+    ends = [words[width] if len(words := _words(line)) == width + 1 else "" for line in lines]
     groups = np.split(np.array(ends, dtype=object), np.cumsum(counts)[:-1])
     if all(len(set(group)) == 1 and group[0] in NUMBERS for group in groups):
-        warnings.append("No line of symbols (VASP 4): those at the ends of the lines were taken.")
         return [str(group[0]) for group in groups]
-    matches = [_SPECIES.match(word) for word in lines[0].split()]
-    named = [match for match in matches if match and match[1] in NUMBERS]
-    fits = len(named) == len(matches) == len(counts) and all(
+    return None
+
+
+def _in_comment(comment: str, counts: list[int]) -> list[str] | None:
+    """The symbols of a comment that is nothing but these, with the right numbers if with any."""
+    named = [
+        match for word in comment.split() if (match := _SPECIES.match(word)) and match[1] in NUMBERS
+    ]
+    fits = len(named) == len(comment.split()) == len(counts) and all(
         match[2] is None or int(match[2]) == count
         for match, count in zip(named, counts, strict=True)
     )
-    if fits:
-        symbols = [match[1] for match in named]
-        warnings.append(
-            f"No line of symbols (VASP 4): {' '.join(symbols)} of the comment line was taken."
-        )
-        return symbols
-    raise UnreadableStructure(
-        "The file names no elements: it has no line of symbols before the counts (VASP 4 format).",
-        place="line 6",
-        expected="a line of element symbols, like `Na Cl`",
-        got=lines[5].strip()[:40],
-        hint="Add the line of symbols before the counts, as VASP 5 writes it.",
-    )
+    return [match[1] for match in named] if fits else None
 
 
 def _number(word: str, warnings: list[str]) -> int:
@@ -212,7 +228,11 @@ def _number(word: str, warnings: list[str]) -> int:
 
 
 def _extra(lines: list[str], row: int, warnings: list[str]) -> None:
-    """A further coordinate line directly after the last one is not a CONTCAR's velocity."""
+    """Coordinates directly after the last ones, and further frames, are no CONTCAR's velocities."""
+    if any("configuration=" in line for line in lines[row:]):
+        warnings.append(
+            "The file holds further frames (XDATCAR), which were left out; send them as extended XYZ."
+        )
     if (
         row < len(lines)
         and len(words := lines[row].split()) >= 3

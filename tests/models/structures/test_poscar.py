@@ -97,6 +97,43 @@ def test_vasp_4_takes_symbols_at_the_ends_of_the_lines(one):
     assert one(text, "POSCAR").numbers.tolist() == [11, 17]
 
 
+def version_4(*sites: str, comment: str = "", selective: bool = True) -> str:
+    """A file without a line of symbols, whose sites are these lines."""
+    flags = ("Selective dynamics",) if selective else ()
+    return "\n".join([comment, *LINES[1:5], "1 1", *flags, "Direct", *sites]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("ends", "comment", "selective"),
+    [
+        (("F F F", "F F F"), "Mg O", True),
+        (("T T F", "T T F"), "Mg O", True),
+        (("F F F", "F F F"), "Mg O", False),
+        (("T T F Mg", "F F F O"), "a slab", True),
+        (("T T F Mg", "T T F O"), "Mg1 O1", True),
+    ],
+)
+def test_flags_of_selective_dynamics_are_no_fluorine(one, ends, comment, selective):
+    first, second = ends
+    text = version_4(f"0 0 0 {first}", f".5 .5 .5 {second}", comment=comment, selective=selective)
+    assert one(text, "POSCAR").numbers.tolist() == [12, 8]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "comment"),
+    [
+        ("F F F", "F F F", "a slab"),
+        ("T T F", "T T F", ""),
+        ("F F F F", "F F F Na", "Mg O"),
+        ("F F F O", "F F F Mg", "Mg O"),
+    ],
+)
+def test_vasp_4_with_flags_alone_or_with_two_answers_is_refused(fault, first, second, comment):
+    text = version_4(f"0 0 0 {first}", f".5 .5 .5 {second}", comment=comment)
+    error = fault(text, "POSCAR")
+    assert (error.code, error.place) == ("unreadable_structure", "line 6")
+
+
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
@@ -127,6 +164,15 @@ def test_an_unknown_symbol_and_a_vacancy_are_refused(fault):
 
 def test_more_coordinates_than_counts_are_told(one):
     assert "more coordinates" in one(poscar(l10=".5 .5 .5\n.5 0 0"), "POSCAR").warnings[0]
+
+
+@pytest.mark.parametrize("between", ["", "rock salt\n1.0\n5.7 0 0\n0 5.7 0\n0 0 5.7\nNa Cl\n1 1\n"])
+def test_further_frames_are_told(one, between):
+    first = poscar(l8="Direct configuration=     1")
+    second = "Direct configuration=     2\n0 0 0\n.4 .5 .5\n"
+    structure = one(first + between + second, "XDATCAR")
+    assert structure.fractional[1].tolist() == [0.5, 0.5, 0.5]
+    assert "further frames" in structure.warnings[0]
 
 
 def test_overlapping_sites_are_refused(fault):
