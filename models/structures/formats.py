@@ -57,6 +57,11 @@ _ARCHIVE_MAGIC = (
     (b"\x28\xb5\x2f\xfd", Format.ZST, "a zstd file"),
 )
 
+_PARQUET = "a Parquet file"
+_OF_TABLES = (
+    "Tables of structures go to a screening (POST /v1/screenings) or, with labels, into a data set."
+)
+
 # What people send by mistake; the answer names it.
 _OTHER_MAGIC = (
     (b"%PDF", "a PDF document"),
@@ -74,7 +79,7 @@ _OTHER_MAGIC = (
     (b"CDF", "a NetCDF file"),
     (b"\x93NUMPY", "a numpy array"),
     (b"SQLite format 3", "an SQLite database"),
-    (b"PAR1", "a Parquet file"),
+    (b"PAR1", _PARQUET),
     (b"\x7fELF", "a program"),
     (b"MZ", "a Windows program"),
     (b"\xd0\xcf\x11\xe0", "a Microsoft Office document"),
@@ -123,6 +128,8 @@ def recognise(name: str, data: bytes, forced: Format | None = None) -> Format:
             "The file is empty.", file=name, hint="Send a file that holds a structure."
         )
     named = _by_name(name)
+    if forced is None and named in (None, Format.POSCAR) and _looks_like_poscar(head_text(data)):
+        return Format.POSCAR  # whose first line may be anything
     magic = _archive(data)
     if forced and not (magic and named in ARCHIVES and forced not in ARCHIVES):
         return forced
@@ -273,10 +280,12 @@ def _other_kind(
     name: str, named: Format | None, looks: str, hint: str | None = None
 ) -> UnknownFormat:
     label = f" is named as a {named} file but" if named else ""
+    table = looks == _PARQUET or name.lower().endswith((".csv", ".tsv"))
+    usual = "Send the structure itself, or say what it is by format=."
     return UnknownFormat(
         f"The file{label} looks like {looks}.",
         file=name,
         expected=f"one of: {READ_HERE}",
         got=looks,
-        hint=hint or "Send the structure itself, or say what it is by format=.",
+        hint=hint or (_OF_TABLES if table else usual),
     )

@@ -85,6 +85,30 @@ def test_another_kind_under_the_name_cif_is_told_what_it_looks_like(data, looks)
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["POSCAR", "mp-1.vasp", "upload"])
+@pytest.mark.parametrize(
+    "comment",
+    ["[001] slab", "{NaCl}", "data_mp-1", "CDFe test", "CELL of NaCl", "#! x", "<100>", "ATOM  x", "%PDF"],
+)  # fmt: skip
+def test_the_first_line_of_a_poscar_may_be_anything(name, comment):
+    assert recognise(name, POSCAR.replace(b"x", comment.encode(), 1)) is Format.POSCAR
+
+
+def test_what_only_is_called_poscar_is_told_what_it_looks_like():
+    for data, looks in ((CIF, "a cif file"), (b"%PDF-1.7\n", "a PDF document")):
+        with pytest.raises(UnknownFormat) as caught:
+            recognise("POSCAR", data)
+        assert caught.value.got == looks
+
+
+@pytest.mark.parametrize(("name", "data"), [("set", b"PAR1\x15\x04"), ("set.csv", b"id,cif\n")])
+def test_a_table_is_told_where_tables_go(name, data):
+    with pytest.raises(UnknownFormat) as caught:
+        recognise(name, data)
+    assert "/v1/screenings" in caught.value.hint
+    assert "format=" not in caught.value.hint
+
+
 def test_a_forced_format_wins():
     assert recognise("notes.txt", b"anything", Format.CIF) is Format.CIF
 
