@@ -1,4 +1,4 @@
-"""JSON: pymatgen's structures, OPTIMADE's entries and plain arrays, built from checked numbers only."""
+"""JSON: structures of pymatgen and JARVIS, OPTIMADE's entries, plain arrays; built from checked numbers only."""
 
 import json
 import math
@@ -14,11 +14,16 @@ from models.structures.cif_values import lattice_of
 from models.structures.composition import SYMBOLS
 from models.structures.disorder import Place, settled
 from models.structures.draft import ReadOptions, finished
+from models.structures.formats import Format
 from models.structures.structure import Structure
 from models.structures.symbols import of_symbol
 from models.structures.symmetry import too_many
 
 Json = Mapping[str, Any]
+
+_TEXTS = {"structure": None, "cif": Format.CIF, "poscar": Format.POSCAR}  # and the format of each
+_NUMBERS = frozenset(("lattice", "attributes", "cartesian_site_positions", "atoms", "lattice_mat"))
+_LABELS = ("id", "material_id", "entry_id", "jid")
 
 
 def load(text: str) -> Any:
@@ -49,8 +54,16 @@ def entries(document: Any) -> Iterator[tuple[str, Json]]:
     for number, entry in enumerate(found, 1):
         if not isinstance(entry, dict):
             raise _no_structure(entry)
-        label = entry.get("id") or entry.get("material_id") or entry.get("entry_id")
+        label = next((entry[key] for key in _LABELS if entry.get(key)), None)
         yield (str(label)[:60] if isinstance(label, str | int) else str(number)), entry
+
+
+def text_of(entry: Json) -> tuple[str, Format | None] | None:
+    """The text of a file that an entry holds in place of a structure, and its format if that is known."""
+    if entry.keys() & _NUMBERS or isinstance(entry.get("structure"), dict):
+        return None
+    found = ((entry.get(key), kind) for key, kind in _TEXTS.items())
+    return next(((text, kind) for text, kind in found if isinstance(text, str)), None)
 
 
 def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()) -> Structure:
@@ -59,6 +72,9 @@ def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()
     Raises: InputError naming the key.
     """
     warnings = list(notes)
+    atoms = entry.get("atoms", entry)
+    if isinstance(atoms, dict) and "lattice_mat" in atoms:
+        entry = _jarvis(atoms)
     if "lattice" in entry and ("frac_coords" in entry or "positions" in entry):
         return _arrays(entry, name, options, warnings)
     attributes = entry.get("attributes", entry)
@@ -80,15 +96,19 @@ def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()
 def _unwrapped(document: Any) -> list[Any]:
     if isinstance(document, list):
         return document
-    if isinstance(document, dict):
-        for key in ("data", "structures"):
-            inner = document.get(key)
-            if isinstance(inner, list):
-                return inner
-            if isinstance(inner, dict):
-                return [inner]
+    if not isinstance(document, dict):
+        raise _no_structure(document)
+    if document.keys() & (_NUMBERS | _TEXTS.keys()):
         return [document]
-    raise _no_structure(document)
+    for key in ("data", "structures"):
+        inner = document.get(key)
+        if isinstance(inner, list):
+            return inner
+        if isinstance(inner, dict):
+            return [inner]
+    if document and all(isinstance(each, dict) for each in document.values()):
+        return [{"id": key} | each for key, each in document.items()]
+    return [document]
 
 
 def _no_structure(found: Any) -> UnreadableStructure:
@@ -100,7 +120,7 @@ def _no_structure(found: Any) -> UnreadableStructure:
     return UnreadableStructure(
         "The JSON holds no structure.",
         expected="a pymatgen Structure (`lattice`, `sites`), an OPTIMADE entry (`attributes`), "
-        "or arrays (`lattice`, `numbers`, `frac_coords`)",
+        "arrays (`lattice`, `numbers`, `frac_coords`), or the text of a file (`cif`, `poscar`)",
         got=got[:120],
     )
 
@@ -109,7 +129,11 @@ def _no_structure(found: Any) -> UnreadableStructure:
 
 
 def _pymatgen(entry: Json, warnings: list[str]) -> tuple[Floats, list[Place]]:
-    lattice = _cell(entry["lattice"])
+    raw = entry["lattice"]
+    directions = raw.get("pbc") if isinstance(raw, dict) else None
+    if isinstance(directions, list):
+        warnings += said_of_directions(directions)
+    lattice = _cell(raw)
     sites = _list(entry["sites"], "sites")
     return lattice, [_site(site, index, lattice, warnings) for index, site in enumerate(sites)]
 
@@ -197,6 +221,16 @@ def _kinds(attributes: Json, names: list[Any], warnings: list[str]) -> dict[str,
 
 
 # -- arrays ----------------------------------------------------------------------------------------
+
+
+def _jarvis(atoms: Json) -> Json:
+    """The arrays of what JARVIS writes."""
+    key = "positions" if atoms.get("cartesian") else "frac_coords"
+    return {
+        "lattice": atoms["lattice_mat"],
+        "species": atoms.get("elements"),
+        key: atoms.get("coords"),
+    }
 
 
 def _arrays(entry: Json, name: str, options: ReadOptions, warnings: list[str]) -> Structure:

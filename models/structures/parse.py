@@ -128,7 +128,7 @@ def _units(member: Member, options: ReadOptions) -> list[Unit]:
     entries = list(documents.entries(documents.load(text)))
     labels = names(name, [label for label, _ in entries])
     return [
-        _unit(label, documents.read, entry, label, options, notes)
+        _unit(label, _of_entry, entry, label, options, notes)
         for label, (_, entry) in zip(labels, entries, strict=True)
     ]
 
@@ -176,6 +176,20 @@ def _raise(error: InputError) -> Structure:
     raise error
 
 
+def _of_entry(
+    entry: documents.Json, label: str, options: ReadOptions, notes: list[str]
+) -> Structure:
+    """The structure of an entry of a document, which may hold the text of a file."""
+    held = documents.text_of(entry)
+    if held is None:
+        return documents.read(entry, label, options, notes)
+    data = held[0].encode("utf-8", "replace")
+    one, *more = _units(Member(label, data, recognise("", data, held[1])), options)
+    if more:
+        raise UnreadableStructure("The text holds several structures.", expected="one an entry")
+    return one.make()
+
+
 def _of_lines(text: str, name: str, options: ReadOptions, notes: list[str]) -> list[Unit]:
     lines = [(row, line) for row, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) > bounds.FRAMES:
@@ -189,7 +203,7 @@ def _of_lines(text: str, name: str, options: ReadOptions, notes: list[str]) -> l
             (_, entry), *more = documents.entries(documents.load(line))
             if more:
                 raise UnreadableStructure("A line holds several structures.", expected="one a line")
-            return documents.read(entry, label, options, notes)
+            return _of_entry(entry, label, options, notes)
         except InputError as error:
             error.place = f"line {row}" + (f", {error.place}" if error.place else "")
             raise

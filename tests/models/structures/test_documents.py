@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice
 from pymatgen.core import Structure as PymatgenStructure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 CRYSTAL = PymatgenStructure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 ENTRY = {
@@ -44,10 +45,89 @@ def same(structure) -> bool:
             "lattice": {k: v for k, v in plain["lattice"].items() if k != "matrix"},
         },
         lambda plain: {**plain, "lattice": plain["lattice"]["matrix"]},
+        lambda plain: {"structure": plain, "data": [1], "cif": "CsCl"},
+        lambda plain: {"mp-1": plain},
     ],
 )
 def test_pymatgens_dictionaries_are_read(one, wrap):
     assert same(one(json.dumps(wrap(CRYSTAL.as_dict())), "a.json"))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_pymatgens_entry_with_its_energy_is_read(one, name):
+    entry = ComputedStructureEntry(CRYSTAL, -10.0, entry_id="mp-1").as_dict()
+    assert entry["data"] == {}
+    assert same(one(json.dumps(entry), name))
+
+
+def test_entries_by_id_are_named_by_it(read):
+    plain = CRYSTAL.as_dict()
+    found = read(json.dumps({"mp-1": plain, "mp-2": {"structure": plain}}), "a.json")
+    assert [item.name for item in found] == ["a.json#mp-1", "a.json#mp-2"]
+    assert all(map(same, found))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [("cif", "cif"), ("poscar", "poscar"), ("structure", "cif"), ("structure", "poscar"), ("structure", "json")],
+)  # fmt: skip
+def test_the_text_of_a_file_in_an_entry_is_read(one, name, key, kind):
+    assert same(one(json.dumps({"id": "x", key: CRYSTAL.to(fmt=kind)}), name))
+
+
+@pytest.mark.parametrize("text", ["rock salt", "", "PK\x03\x04", "data_x\n", '{"structure": "{}"}'])
+def test_a_text_that_is_no_file_of_one_structure_is_refused(fault, text):
+    error = fault(json.dumps({"structure": text}), "a.json")
+    assert error.file == "a.json"
+
+
+def test_a_text_of_several_structures_is_refused(fault):
+    text = CRYSTAL.to(fmt="cif")
+    assert "several" in fault(json.dumps({"cif": text + text}), "a.json").detail
+
+
+def test_a_word_beside_arrays_is_no_structure(one):
+    entry = ARRAYS | {"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "structure": "CsCl"}
+    assert same(one(json.dumps(entry), "a.json"))
+
+
+JARVIS = {
+    "lattice_mat": [[4.1, 0, 0], [0, 4.1, 0], [0, 0, 4.1]],
+    "coords": [[0, 0, 0], [0.5, 0.5, 0.5]],
+    "elements": ["Cs", "Cl"],
+    "cartesian": False,
+}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"jid": "JVASP-1", "atoms": JARVIS},
+        JARVIS,
+        JARVIS | {"cartesian": True, "coords": [[0, 0, 0], [2.05, 2.05, 2.05]]},
+    ],
+)
+def test_the_atoms_of_jarvis_are_read(one, entry):
+    assert same(one(json.dumps(entry), "a.json"))
+
+
+def test_atoms_without_coordinates_name_their_key(fault):
+    entry = {key: value for key, value in JARVIS.items() if key != "coords"}
+    assert fault(json.dumps({"atoms": entry}), "a.json").place == "frac_coords"
+
+
+@pytest.mark.parametrize(
+    ("pbc", "said"),
+    [([True, True, False], "in every direction"), ([False] * 3, "in any direction"), ([True] * 3, "")],
+)  # fmt: skip
+def test_what_is_not_periodic_by_pymatgens_lattice_is_said(one, pbc, said):
+    plain = CRYSTAL.as_dict()
+    plain["lattice"]["pbc"] = pbc
+    found = one(json.dumps(plain), "a.json")
+    assert same(found)
+    assert said in " ".join(found.warnings)
+    assert len(found.warnings) == bool(said)
 
 
 ARRAYS = {"lattice": [4.1, 0, 0, 0, 4.1, 0, 0, 0, 4.1], "numbers": [55, 17]}
