@@ -1,4 +1,4 @@
-"""What files write for an element: `Fe`, `FE`, `Fe3+`, `O2-`, `Fe1A`, `D`, `OW1`, `Vac`."""
+"""What files write for an element: `Fe`, `FE`, `Fe3+`, `Fe3+,spin=5`, `O2-`, `Fe1A`, `D`, `OW1`, `Vac`."""
 
 import re
 from collections.abc import Container
@@ -29,6 +29,8 @@ def of_symbol(text: str) -> tuple[int, str | None]:
     known = NUMBERS.get(plain)
     if known:
         return known, None
+    if ",spin=" in plain:
+        return of_symbol(plain.partition(",")[0])[0], "the spin was left out"
     if plain.lower() in _VACANT:
         return VACANCY, None
     if group := _GROUPS.get(plain.upper()):

@@ -52,7 +52,8 @@ def test_a_symbol_and_a_number_of_two_groups_are_told(one, cif, symbol, number, 
 @pytest.mark.parametrize(
     ("symbol", "number"),
     [("P 1", 1), ("P 1 21 1", 4), ("P2_12_12_1", 19), ("P 62 2 2", 180), ("F d -3 m S", 227),
-     ("R -3 m H", 166), ("F d -3 m :2", 227), ("P 1 21/n 1", 14), ("F m 3 m", 225), ("?", 225)],
+     ("R -3 m H", 166), ("F d -3 m :2", 227), ("P 1 21/n 1", 14), ("F m 3 m", 225), ("?", 225),
+     ("P2(1)/n", 14), ("P 21/n (14)", 14), ("I4(1)/amd", 141), ("P6(3)", 173)],
 )  # fmt: skip
 def test_a_symbol_in_any_dialect_agrees_with_its_number(one, cif, symbol, number):
     assert not any(

@@ -81,6 +81,18 @@ def test_charges_decide_the_order_among_one_element(one):
     check(one(text), text)
 
 
+@pytest.mark.parametrize("charges", [{}, {"Mg": 2, "Al": 3, "O": -2}])
+def test_spins_are_left_out_and_it_is_said(one, charges):
+    structure = crystal("spinel")
+    if charges:
+        structure.add_oxidation_state_by_element(charges)
+    structure.add_spin_by_site([(5, -5, 0)[i % 3] for i in range(len(structure))])
+    text = written(structure)
+    assert ",spin=-5" in text
+    check(one(text), text)
+    assert "spin was left out" in one(text).warnings[0]
+
+
 def test_the_primitive_cell_on_request(one):
     text = written(crystal("rock salt"), symprec=0.01)
     structure = one(text, primitive=True)

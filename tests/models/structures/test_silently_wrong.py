@@ -53,6 +53,23 @@ def test_a_space_group_by_name_or_number_is_applied_and_told(one, cif):
         assert "No symmetry operations" in structure.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("dressed", "plain", "taken"),
+    [("P2(1)/n", "P 1 21/n 1", "P 1 21/n 1"), ("P 2~1~/n (#14)", "P 1 21/n 1", "P 1 21/n 1"),
+     ("P 2<sub>1</sub>/n", "P 1 21/n 1", "P 1 21/n 1"), ("Fm-3m (225)", "F m -3 m", "F m -3 m"),
+     ("F m -3 m (No. 225)", "F m -3 m", "F m -3 m"), ("P2(1)3", "P 21 3", "P 21 3")],
+)  # fmt: skip
+def test_a_space_group_in_print_is_the_plain_one(one, cif, dressed, plain, taken):
+    first, second = (
+        one(
+            cif("Cs1 Cs 0.1 0.2 0.3", edge=9, symmetry=f"_symmetry_space_group_name_H-M '{name}'\n")
+        )
+        for name in (dressed, plain)
+    )
+    assert first.digest() == second.digest()
+    assert f"those of {taken} were taken" in first.warnings[0]
+
+
 def test_a_file_without_any_symmetry_says_what_was_assumed(one, cif):
     assert "no symmetry" in one(cif(symmetry="")).warnings[0]
 
