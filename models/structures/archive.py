@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -191,7 +191,7 @@ def _zip(
         left = most.bytes
         for info in listed:
             own = _member_name(info)
-            if info.is_dir() or not wanted(own):
+            if own.endswith("/") or not wanted(own):
                 continue
             member, used = _zip_member(archive, info, f"{name}/{own}", min(left, most.member_bytes))
             left -= used
@@ -206,13 +206,12 @@ def _raw_name(info: zipfile.ZipInfo) -> bytes:
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """The name; many programs write UTF-8 and forget the flag."""
-    if info.filename.isascii():
-        return info.filename
-    try:
-        return _raw_name(info).decode()
-    except UnicodeDecodeError:
-        return info.filename
+    """The name; many programs write UTF-8 and forget the flag, some part folders by backslashes."""
+    name = info.filename
+    if not name.isascii():
+        with suppress(UnicodeDecodeError):
+            name = _raw_name(info).decode()
+    return name.replace("\\", "/")
 
 
 def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str, most: Most) -> None:
@@ -363,15 +362,16 @@ def _check_ratio(unpacked: int, packed: int, name: str) -> None:
 
 
 def _check_name(member: str, name: str, seen: set[str]) -> None:
-    parts = PurePosixPath(member.replace("\\", "/")).parts
+    path = member.replace("\\", "/")
+    parts = PurePosixPath(path).parts
     odd = any(ord(char) < 32 or ord(char) == 127 for char in member)
     if odd or ".." in parts or parts[:1] == ("/",) or (parts and parts[0][1:2] == ":"):
         raise _bad(name, f"The member {_shown(member)} has a path that leaves the archive.")
     if len(member) > 512:
         raise _bad(name, "A member has a name of more than 512 characters.")
-    if member in seen:
+    if path in seen:
         raise _bad(name, f"The member {_shown(member)} is there twice.")
-    seen.add(member)
+    seen.add(path)
 
 
 def _shown(member: str) -> str:

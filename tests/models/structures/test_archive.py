@@ -101,6 +101,17 @@ def test_a_path_that_leaves_the_archive_is_refused(fault, text, name, pack):
     assert fault(pack({name: text}), "s.zip" if pack is zipped else "s.tar").code == "bad_archive"
 
 
+def test_backslashes_part_folders(read, text):
+    packed = zipped({"data/": b"", "data/a.cif": text, "data/README.md": b"hi"})
+    found = read(packed.replace(b"data/", b"data\\"), "s.zip")
+    assert [item.name for item in found] == ["s.zip/data/a.cif"]
+
+
+def test_one_name_twice_is_refused_however_it_parts_folders(fault, text):
+    packed = zipped({"data/a.cif": text, "data_a.cif": text}).replace(b"data_a", b"data\\a")
+    assert "twice" in fault(packed, "s.zip").detail
+
+
 def test_a_zip_bomb_is_refused(fault):
     assert fault(zipped({"a.cif": b" " * 100_000_000}), "s.zip").code in (
         "bad_archive",
