@@ -14,6 +14,7 @@ from models.errors import BadCheckpoint
 
 LARGEST_FILE = 64_000_000  # bytes
 LARGEST_UNPACKED = 128_000_000
+PLAIN = tuple(map(np.dtype, ("<f4", "<f8", "<i4", "<i8")))
 FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)|global ([\w.]+) was not", re.IGNORECASE)
 
 
@@ -54,11 +55,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _scalar(kind: np.dtype[Any], data: bytes) -> np.float64 | np.int64:
+def _scalar(kind: np.dtype[Any], data: bytes) -> np.number[Any]:
     """In place of numpy's own function of this name: single numbers, and nothing else."""
-    if kind not in (np.dtype("<f8"), np.dtype("<i8")) or not isinstance(data, bytes | bytearray):
+    if kind not in PLAIN or not isinstance(data, bytes | bytearray):
         raise ValueError("no plain number")
-    number: np.float64 | np.int64 = np.frombuffer(bytes(data), kind, 1)[0]
+    number: np.number[Any] = np.frombuffer(bytes(data), kind, 1)[0]
     return number
 
 
@@ -67,8 +68,7 @@ NUMPY_NAMES: list[Any] = [
     (_scalar, "numpy.core.multiarray.scalar"),
     (_scalar, "numpy._core.multiarray.scalar"),
     np.dtype,
-    np.dtypes.Float64DType,
-    np.dtypes.Int64DType,
+    *map(type, PLAIN),
 ]
 
 

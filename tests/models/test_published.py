@@ -123,6 +123,17 @@ def test_a_classifier_with_a_numpy_figure_is_read(
     assert card.metrics == {"val": {"auc": 0.95}}
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.int64])
+def test_single_numbers_of_numpy_are_read(tmp_path: Path, kind: type[np.number[Any]]) -> None:
+    numbers = {"mean": kind(-1), "std": kind(2)}
+    path = saved(tmp_path / "x", content(best_mae_error=kind(3), normalizer=numbers))
+
+    card = import_model(path, tmp_path / "staged", ENERGY)
+
+    assert (card.targets[0].mean, card.targets[0].std) == (-1, 2)
+    assert card.metrics == {"val": {"mae": 3}}
+
+
 def test_property_and_unit_are_known_from_the_published_file_name(tmp_path: Path) -> None:
     path = saved(tmp_path / "x", content())
 
