@@ -53,6 +53,7 @@ LIGHT = {
     "models.settings.network",
     "models.settings.slab",
     "models.settings.training",
+    "models.structures.bounds",
     "models.structures.composition",
     "models.structures.formats",
     "models.training.checks",
