@@ -17,12 +17,15 @@ FRACTIONAL = (
     "frac_coords", "fractional", "fractional_coordinates", "fractional_positions", "frac_positions",
     "scaled_positions",
 )  # fmt: skip
-CARTESIAN = ("positions", "cart_coords", "coords", "pos", "cartesian_coordinates")
+CARTESIAN = ("positions", "cart_coords", "pos", "cartesian_coordinates")
+EITHER = ("coords",)
+WHICH = ("cartesian", "coords_are_cartesian")  # says it of these
 TEXTS = {"structure": None, "cif": "cif", "poscar": "poscar"}  # and the format of each
 OPTIMADE = frozenset(
     ("lattice_vectors", "cartesian_site_positions", "species", "species_at_sites", "dimension_types",
      "structure_features", "elements", "elements_ratios", "last_modified", "assemblies")
 )  # fmt: skip
+OF_OPTIMADE = frozenset(("lattice_vectors", "cartesian_site_positions"))  # and of nothing else
 OF_STRUCTURES = frozenset(("@module", "@class", "@version", "properties", "charge"))
 EXPECTED = (
     "`structure` (a pymatgen dictionary or a text), `cif`, `poscar`, an OPTIMADE entry, "
@@ -132,7 +135,7 @@ def _structure(record: Record, coordinates: str | None) -> Found:
         value = record.get(key)
         if isinstance(value, dict):
             return _document(value, frozenset((key,)))
-        if isinstance(value, str):
+        if isinstance(value, str) and is_whole(value):
             _check_text(value)
             kind = "json" if kind is None and value.lstrip()[:1] == "{" else kind  # noqa: PLW2901
             return value.encode("utf-8", "replace"), kind, frozenset((key,)), {}
@@ -141,11 +144,19 @@ def _structure(record: Record, coordinates: str | None) -> Found:
         labels = {key: value for key, value in attributes.items() if key not in OPTIMADE}
         used = frozenset(("attributes", "type", "links", "relationships", "meta"))
         return _json({"attributes": attributes}), "json", used, labels
+    if record.keys() >= OF_OPTIMADE:
+        own = {key: value for key, value in record.items() if key in OPTIMADE}
+        return _json({"attributes": own}), "json", frozenset(own), {}
     if isinstance(record.get("sites"), list):
         return _document(record, frozenset(record) & (OF_STRUCTURES | {"lattice", "sites"}))
     if isinstance(record.get("atoms"), dict):
-        return _atoms(record["atoms"])
+        return _document(record["atoms"], frozenset(("atoms",)))
     return _arrays(record, coordinates)
+
+
+def is_whole(text: str) -> bool:
+    """Whether this can be a structure, and not what one is called."""
+    return "\n" in text or "\r" in text or text.lstrip()[:1] in ("{", "[")
 
 
 def _check_text(text: str) -> None:
@@ -178,15 +189,6 @@ def _site_labels(sites: Any) -> dict[str, Any]:
     return found
 
 
-def _atoms(atoms: Record) -> Found:
-    """As JARVIS writes them."""
-    key = "positions" if atoms.get("cartesian") else "frac_coords"
-    arrays = {"lattice": atoms.get("lattice_mat"), "species": atoms.get("elements")}
-    if None in arrays.values() or "coords" not in atoms:
-        raise _none(atoms)
-    return _json(arrays | {key: atoms["coords"]}), "json", frozenset(("atoms",)), {}
-
-
 def _arrays(record: Record, coordinates: str | None) -> Found:
     if coordinates is not None:
         if coordinates not in record:
@@ -196,9 +198,8 @@ def _arrays(record: Record, coordinates: str | None) -> Found:
             )
         where, key = coordinates, "frac_coords"
     else:
-        where = _first(record, FRACTIONAL) or ""
-        key = "frac_coords" if where else "positions"
-        where = where or _first(record, CARTESIAN) or ""
+        where = _first(record, FRACTIONAL + CARTESIAN + EITHER) or ""
+        key = "positions" if where in CARTESIAN or _is_cartesian(record, where) else "frac_coords"
     lattice, numbers = _first(record, LATTICE), _first(record, NUMBERS)
     if not where or lattice is None or numbers is None:
         raise _none(record)
@@ -209,7 +210,20 @@ def _arrays(record: Record, coordinates: str | None) -> Found:
         ("species" if named else "numbers"): kinds,
         key: record[where],
     }
-    return _json(arrays), "json", frozenset((lattice, numbers, where)), {}
+    return _json(arrays), "json", frozenset((lattice, numbers, where, *WHICH)), {}
+
+
+def _is_cartesian(record: Record, where: str) -> bool:
+    """Whether coordinates that may be either are in Å; those of JARVIS are not unless it says so."""
+    said = next((record[key] for key in WHICH if record.get(key) is not None), None)
+    if where in EITHER and said is None and "lattice_mat" not in record:
+        raise UnreadableStructure(
+            f"`{where}` may be fractions or Å.",
+            place=where,
+            expected="frac_coords or positions",
+            hint="Call fractions `frac_coords` and Å `positions`, or add `cartesian`: true or false.",
+        )
+    return where in EITHER and bool(said)
 
 
 def _first(record: Record, keys: tuple[str, ...]) -> str | None:
@@ -222,11 +236,14 @@ def _json(document: Any) -> bytes:
 
 def _none(record: Record) -> UnreadableStructure:
     got = ", ".join(map(str, list(record)[:12]))[:200] or "nothing"
-    parts = (("lattice", LATTICE), ("numbers", NUMBERS), ("frac_coords", FRACTIONAL + CARTESIAN))
-    missing = [part for part, keys in parts if _first(record, keys) is None]
-    hint = (
-        f"There is no list `{missing[0]}`, or what else it may be called."
-        if len(missing) == 1
-        else None
+    parts = (
+        ("lattice", LATTICE),
+        ("numbers", NUMBERS),
+        ("frac_coords", FRACTIONAL + CARTESIAN + EITHER),
     )
+    missing = [part for part, keys in parts if _first(record, keys) is None]
+    word = next((key for key in TEXTS if isinstance(record.get(key), str)), None)
+    hint = f"`{word}` is not the text of a structure." if word else None
+    if len(missing) == 1:
+        hint = f"There is no list `{missing[0]}`, or what else it may be called."
     return UnreadableStructure("The row holds no structure.", expected=EXPECTED, got=got, hint=hint)

@@ -5,16 +5,19 @@ from typing import IO, Any
 
 from models.datasets.entries import LONGEST_NAME, NAMES, Row, Wishes
 from models.datasets.labels import as_number, value_of
+from models.datasets.text import utf8
 from models.errors import InputError, UnreadableStructure
 from models.structures import bounds
 from models.structures.extxyz import columns, pairs
 
 OF_THE_CELL = ("lattice", "cell", "properties", "pbc")
 OF_THE_SITE = ("species", "element", "symbols", "z", "numbers", "pos", "positions")
+LINE_BYTES = bounds.LINE_CHARS * 4 + 1  # what is longer has too many characters, however it is cut
 
 
 def frames(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
     """A row a frame; a frame whose length is unknown is the last one."""
+    file = utf8(file)
     number = 0
     while head := file.readline(bounds.LINE_CHARS):
         if not head.strip(b"\xef\xbb\xbf \t\r\n\0"):
@@ -25,9 +28,17 @@ def frames(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
             yield Row(number, f"frame {number}", error=_no_count(text))
             wishes.note("What follows the first broken frame could not be read.")
             return
-        lines = [file.readline(bounds.LINE_CHARS * 4) for _ in range(int(text) + 1)]
+        lines = [_line(file) for _ in range(int(text) + 1)]
         yield _row(number, [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines],
                    text, wishes)  # fmt: skip
+
+
+def _line(file: IO[bytes]) -> bytes:
+    """The beginning of the next line; the file is past all of it."""
+    line = part = file.readline(LINE_BYTES)
+    while part and not part.endswith(b"\n"):
+        part = file.readline(LINE_BYTES)
+    return line
 
 
 def _row(number: int, lines: list[str], count: str, wishes: Wishes) -> Row:

@@ -17,8 +17,8 @@ NOT_AVAILABLE = frozenset({"NA", "na"})
 TRUTH = {"true": True, "false": False}
 
 ASE_JSON = "_JSON "  # how ASE marks what it writes as JSON into a comment
-_NUMERAL = re.compile(r"[-+]?[.,]?\d[\d.,]*(e[-+]?\d+)?(\s+\S.*)?", re.IGNORECASE)
-_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?$")
+_NUMERAL = re.compile(r"[-−+]?[.,]?\d[\d.,]*(e[-+]?\d+)?(\s+\S.*)?", re.IGNORECASE)
+_COMMA = re.compile(r"[-−+]?\d*,\d+([eE][-+]?\d+)?$")
 
 # A list of numbers goes from process to process as the bytes of its float64.
 Cell = float | str | bytes | None
@@ -64,7 +64,7 @@ def pointed(word: str, between: str) -> str:
 def as_number(text: str) -> float | None:
     """The number that a text is, if it is one."""
     try:
-        return float(text.replace("D", "E") if "_" not in text else "no")
+        return float(text.replace("D", "E").replace("−", "-") if "_" not in text else "no")
     except ValueError:
         return None
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
-from models.datasets.entries import NAMES, TEXTS, Row, Wishes, check_heads, row_of
+from models.datasets.entries import NAMES, NUMBERS, TEXTS, Row, Wishes, check_heads, row_of
+from models.datasets.text import utf8
 from models.errors import BadDataset, InputError, TooLarge, UnreadableStructure
 
 LINE_BYTES = 20_000_000
@@ -29,6 +30,7 @@ _JSON = json.JSONDecoder(object_pairs_hook=_each_once)
 
 def lines(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
     """A row a line."""
+    file = utf8(file)
     number = 0
     while line := file.readline(LINE_BYTES + 1):
         number += 1
@@ -42,7 +44,7 @@ def lines(file: IO[bytes], wishes: Wishes) -> Iterator[Row]:
 
 def document(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
     """A list of rows, also under `data` or `structures`; rows by id; or as pandas writes a table."""
-    raw = file.read(DOCUMENT_BYTES + 1)
+    raw = utf8(file).read(DOCUMENT_BYTES + 1)
     if len(raw) > DOCUMENT_BYTES:
         raise TooLarge(
             "The JSON document is too large to be read at once.",
@@ -90,12 +92,13 @@ def _split(columns: list[Any], rows: list[Any], index: Any) -> Iterator[Any]:
             yield row
             continue
         record = dict(zip(names, row, strict=False))
-        yield _named(key, record) if isinstance(key, str) else record
+        yield _named(key, record)
 
 
-def _named(key: str, record: dict[str, Any]) -> dict[str, Any]:
-    """The row with its key as its name, unless it has one."""
-    return record if any(name in record for name in NAMES) else {"id": key, **record}
+def _named(key: Any, record: dict[str, Any]) -> dict[str, Any]:
+    """The row with its key as its name, unless it has one or the key is none."""
+    unnamed = isinstance(key, str) and not any(name in record for name in NAMES)
+    return {"id": key, **record} if unnamed else record
 
 
 def _is_row(found: dict[str, Any]) -> bool:
@@ -106,7 +109,17 @@ def _is_row(found: dict[str, Any]) -> bool:
 def _is_columns(found: dict[str, Any]) -> bool:
     """Whether each key is a column: a list, or values by the same keys (pandas' own way)."""
     texts = [found[key] for key in (*TEXTS, "atoms") if key in found]
-    return any(isinstance(each, list) or _is_keyed(each) for each in texts)
+    arrays = (found.get(key) for key in NUMBERS)
+    return any(isinstance(each, list) or _is_keyed(each) for each in texts) or any(
+        map(_holds_lists, arrays)
+    )
+
+
+def _holds_lists(column: Any) -> bool:
+    values = list(column.values()) if isinstance(column, dict) else column
+    return (
+        isinstance(values, list) and bool(values) and all(isinstance(one, list) for one in values)
+    )
 
 
 def _is_keyed(values: Any) -> bool:
@@ -120,8 +133,11 @@ def _by_column(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for key, each in found.items()
         if isinstance(each, list | dict)
     }
-    for row in range(max(map(len, columns.values()))):
-        yield {key: each[row] for key, each in columns.items() if row < len(each)}
+    size = max(map(len, columns.values()))
+    keyed = (each for each in found.values() if isinstance(each, dict) and len(each) == size)
+    for row, name in enumerate(next(keyed, [None] * size)):
+        record = {key: each[row] for key, each in columns.items() if row < len(each)}
+        yield _named(name, record)
 
 
 def _row(number: int, line: bytes, wishes: Wishes) -> Row:

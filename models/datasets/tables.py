@@ -5,9 +5,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from models.datasets.entries import EXPECTED, Row, Wishes, check_heads, row_of
+from models.datasets.entries import EXPECTED, Row, Wishes, check_heads, is_whole, row_of
 from models.datasets.labels import pointed, value_of
 from models.datasets.lines import LINE_BYTES
+from models.datasets.text import table_text
 from models.errors import BadDataset, UnreadableStructure
 
 MOST_COLUMNS = 500
@@ -57,7 +58,7 @@ def _check(metadata: Any, name: str) -> None:
 def sheet(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
     """A row a line of a CSV, one of whose columns holds the structure."""
     csv.field_size_limit(LINE_BYTES)
-    text = io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")
+    text = table_text(file)
     head = text.readline(HEADER_CHARS)
     if not head.endswith("\n") and len(head) >= HEADER_CHARS:
         raise too_many_columns(name, head.count(",") + 1)
@@ -84,9 +85,14 @@ def sheet(file: IO[bytes], name: str, wishes: Wishes) -> Iterator[Row]:
 
 
 def holds_structures(data: bytes) -> bool:
-    """Whether the first line of this CSV names a column of structures."""
-    head = data[:HEADER_CHARS].partition(b"\n")[0].decode("utf-8-sig", "replace")
-    return bool(HOLDING & set(_heads(head)[1]))
+    """Whether a column of this CSV is called so and holds structures, not words."""
+    text = io.StringIO(table_text(io.BytesIO(data)).read(HEADER_CHARS))
+    between, heads = _heads(text.readline())
+    return any(
+        head in HOLDING and is_whole(word)
+        for row in csv.reader(text, delimiter=between)
+        for head, word in zip(heads, row, strict=False)
+    )
 
 
 def _heads(line: str) -> tuple[str, list[str]]:

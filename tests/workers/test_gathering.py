@@ -368,7 +368,7 @@ def test_a_parquet_that_lies_of_its_rows_is_refused(desk: Desk) -> None:
 
 def test_a_small_parquet_cannot_fill_the_disk(desk: Desk) -> None:
     pa = pytest.importorskip("pyarrow")
-    same = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), ["x" * 500_000])
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), ["x\n" * 250_000])
     out = io.BytesIO()
     pytest.importorskip("pyarrow.parquet").write_table(pa.table({"cif": same}), out)
     job = desk.run("d.parquet", out.getvalue())

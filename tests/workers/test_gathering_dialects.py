@@ -2,15 +2,16 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.workers.test_gathering import Desk, cif, desk, jsonl, row, zipped
+from tests.workers.test_gathering import POSCAR, Desk, cif, cubic, desk, jsonl, row, zipped
 from workers.jobs import Status
 
 __all__ = ["desk"]
@@ -55,6 +56,149 @@ def test_a_first_line_that_names_a_file_is_no_header(desk: Desk, missing: str) -
     assert held.scalars("value")[-2:] == [2.0, 0.25]
 
 
+NUMBERED = {f"{at}.cif": cif(4 + at / 10) for at in range(10)}
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["id,y\n" + "".join(f"{at},{at % 2}\n" for at in range(11)),
+     "".join(f"{at},{at % 2}\n" for at in range(11)),
+     "id,y\nx,3\n" + "".join(f"{at},{(at + 1) % 10}\n" for at in range(1, 10)),
+     "m,id,y\n" + "".join(f"{at + 1},{at},{at}.5\n" for at in range(10)),
+     "m,file of,y\n" + "".join(f"{at % 3},{at}.cif,{at}\n" for at in range(10))],
+    ids=["an id without file", "no header", "an odd id", "called so", "few other numbers"],
+)  # fmt: skip
+def test_labels_that_look_like_names_of_files_stay_labels(desk: Desk, table: str) -> None:
+    held = desk.held("d.zip", zipped(NUMBERED | {"id_prop.csv": table}), good_share=0.5)
+    column = "y" if "y" in table else "value"
+    said = {line.split(",")[-2].removesuffix(".cif"): float(line.split(",")[-1])
+            for line in table.splitlines()[column == "y" :]}  # fmt: skip
+    assert len(held.names) >= 9
+    for name, value in zip(held.names, held.scalars(column), strict=True):
+        assert said[name] == value
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("structure,gap", "{},{}"),
+        ("cif,gap", "{}.cif,{}"),
+        ("id,gap,lattice", "{},{},cubic"),
+        ("id,gap,structure", "{}.cif,{},rocksalt"),
+        ("id,gap,atoms", "{},{},8"),
+    ],
+)
+def test_words_under_the_name_of_a_structure_hide_no_files(
+    desk: Desk, head: str, line: str
+) -> None:
+    table = "\n".join([head, *(line.format(*one) for one in LABELS.items())])
+    held = desk.held("d.zip", zipped(FILES | {"id_prop.csv": table}))
+    assert held.scalars("gap") == list(LABELS.values())
+
+
+def test_a_word_under_the_name_of_a_structure_is_a_label(desk: Desk) -> None:
+    held = desk.held("d.jsonl", jsonl(*(one | {"structure": "rocksalt"} for one in rows())))
+    assert held.scalars("structure") == ["rocksalt"] * 3
+
+
+@pytest.mark.parametrize(
+    ("top", "call"),
+    [("", "cifs/{}.cif"), ("", "./cifs/{}"), ("top/", "./cifs/{}.cif"), ("top/", "cifs/{}")],
+)
+def test_ids_may_name_the_folder_of_their_file(desk: Desk, top: str, call: str) -> None:
+    files = {f"{top}cifs/{name}": text for name, text in FILES.items()}
+    table = "".join(f"{call.format(name)},{value}\n" for name, value in LABELS.items())
+    held = desk.held("d.zip", zipped(files | {f"{top}id_prop.csv": table}))
+    assert held.scalars("value") == list(LABELS.values())
+
+
+def test_the_relaxed_structure_is_taken_unless_the_table_names_the_other(desk: Desk) -> None:
+    start, end = POSCAR.format(a=4), POSCAR.format(a=5)
+    files = {"1/POSCAR": start, "1/CONTCAR": end, "2/CONTCAR": end, "2/POSCAR": start,
+             "3/POSCAR": start, "3/CHGCAR": end, "3/XDATCAR": end, "4/CONTCAR": end, "4/POSCAR": start}  # fmt: skip
+    table = "1,0.1\n2,0.2\n3,0.3\n4/POSCAR,0.4\n"
+    held = desk.held("d.zip", zipped(files | {"id_prop.csv": table}))
+    assert held.names == ["1", "2", "3", "4/POSCAR"]
+    assert [held.structure(at).lattice[0, 0] for at in range(4)] == [5, 5, 4, 4]
+    assert held.manifest["refused"] == 0
+    assert any("otherwise CONTCAR" in note for note in held.manifest["notes"])
+
+
+def test_a_poscar_may_say_so_beside_its_name(desk: Desk) -> None:
+    names = ["POSCAR.mp-1", "POSCAR_mp-2", "mp-3_POSCAR", "POSCAR-mp-4.vasp"]
+    files = {name: POSCAR.format(a=4 + at / 10) for at, name in enumerate(names)}
+    table = "".join(f"mp-{at},{at}\n" for at in range(1, 5))
+    held = desk.held("d.zip", zipped(files | {"id_prop.csv": table}))
+    assert dict(zip(held.names, held.scalars("value"), strict=True)) == {
+        f"mp-{at}": at for at in range(1, 5)
+    }
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.replace("-", "\u2212").encode(),
+    ],
+    ids=["ends of lines of old", "two bytes a character", "printed minus"],
+)
+def test_a_table_may_be_written_in_several_ways(desk: Desk, coded: Callable[[str], bytes]) -> None:
+    table = coded("id,gap\n" + "".join(f"{name},{value}\n" for name, value in LABELS.items()))
+    held = desk.held("d.zip", zipped(FILES | {"id_prop.csv": table}))
+    assert held.scalars("gap") == list(LABELS.values())
+    texts = coded("id,gap,poscar\n" + "".join(
+        f'{name},{value},"{POSCAR.format(a=4 + value / 10)}"\n' for name, value in LABELS.items()
+    ))  # fmt: skip
+    assert desk.held("d.csv", texts, name="e").scalars("gap") == list(LABELS.values())
+
+
+@pytest.mark.parametrize("name", ["d.json", "d.jsonl"])
+def test_json_may_have_two_bytes_a_character(desk: Desk, name: str) -> None:
+    text = json.dumps(list(rows())) if name == "d.json" else jsonl(*rows()).decode()
+    assert desk.held(name, text.encode("utf-16")).scalars("gap") == list(LABELS.values())
+
+
+MATRIX = [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+JARVIS = {"lattice_mat": MATRIX, "elements": ["Cs", "Cl"]}
+HALF, TWO = [[0, 0, 0], [0.5, 0.5, 0.5]], [[0, 0, 0], [2, 2, 2]]
+ARGUMENTS = {"lattice": MATRIX, "species": ["Cs", "Cl"]}
+
+
+def test_coordinates_are_what_is_said_of_them(desk: Desk) -> None:
+    given = [
+        JARVIS | {"coords": HALF},
+        JARVIS | {"coords": HALF, "cartesian": False},
+        JARVIS | {"coords": TWO, "cartesian": True},
+        ARGUMENTS | {"coords": HALF, "coords_are_cartesian": False},
+        ARGUMENTS | {"coords": TWO, "coords_are_cartesian": True},
+    ]
+    rows = [row for arrays in given for row in (arrays, {"structure": arrays}, {"atoms": arrays})]
+    held = desk.held("d.jsonl", jsonl(*(row | {"gap": 1.0} for row in rows)))
+    assert list(held.columns) == ["gap"]
+    assert len(held.names) == 15
+    for at in range(15):
+        assert np.allclose(held.structure(at).fractional[1], 0.5)
+
+
+def test_the_keys_of_optimade_may_be_those_of_the_row(desk: Desk) -> None:
+    kinds = [
+        {"name": name, "chemical_symbols": [name], "concentration": [1]} for name in ("Cs", "Cl")
+    ]
+    entry = {"id": "x", "lattice_vectors": MATRIX, "cartesian_site_positions": TWO, "species": kinds,
+             "species_at_sites": ["Cs", "Cl"], "elements": ["Cl", "Cs"], "gap": 1.0}  # fmt: skip
+    held = desk.held("d.jsonl", jsonl(entry))
+    assert (held.names, list(held.columns)) == (["x"], ["gap"])
+    assert held.structure(0).numbers.tolist() == [55, 17]
+
+
+def test_a_line_that_is_too_long_harms_only_its_frame(desk: Desk) -> None:
+    frame = '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 energy={}\nCs 0 0 0{}\n'
+    frames = "".join(frame.format(at, " é" * 20_000 * (at == 1)) for at in range(3))
+    held = desk.held("d.extxyz", frames.encode(), good_share=0.5)
+    assert held.scalars("energy") == [0.0, 2.0]
+
+
 def test_semicolons_part_numbers_with_commas_without_a_header_too(desk: Desk) -> None:
     table = "a;-1,5\nb;2,0\nc;0,25\n"
     held = desk.held("d.zip", zipped(FILES | {"id_prop.csv": table}))
@@ -79,12 +223,16 @@ def test_symbols_of_elements_stay_words(desk: Desk) -> None:
         {"cif": [one["cif"] for one in rows()], "gap": [one["gap"] for one in rows()]},
         {key: {name: one[key] for name, one in zip("abc", rows(), strict=True)} for key in ("cif", "gap")},
         {"index": ["a", "b", "c"], "columns": ["cif", "gap"], "data": [list(one.values()) for one in rows()]},
+        {key: {name: row(at, gap=gap)[key] for at, (name, gap) in enumerate(LABELS.items())}
+         for key in ("lattice", "numbers", "frac_coords", "gap")},
     ],
-    ids=["rows by id", "lists by column", "columns of pandas", "split of pandas"],
+    ids=["rows by id", "lists by column", "columns of pandas", "split of pandas", "arrays of pandas"],
 )  # fmt: skip
-def test_a_json_document_is_a_table_in_several_ways(desk: Desk, document: object) -> None:
+def test_a_json_document_is_a_table_in_several_ways(desk: Desk, document: dict[str, Any]) -> None:
     held = desk.held("d.json", json.dumps(document).encode())
     assert held.scalars("gap") == list(LABELS.values())
+    by_list = isinstance(document.get("cif"), list)
+    assert held.names == (["row 1", "row 2", "row 3"] if by_list else ["a", "b", "c"])
 
 
 def test_one_json_object_with_a_structure_is_one_row(desk: Desk) -> None:
@@ -116,10 +264,13 @@ def test_arrays_that_ase_marks_as_json_are_lists(desk: Desk) -> None:
         ("a.json", b'{"1": {"numbers": [55]}, "ids": [1], "nextid": 2}', "ase.io.write"),
         ("a.jsonl.bz2", b"BZh91AY&SY" + bytes(range(90)), "gzip"),
         ("a.jsonl", jsonl({"structure": "{'@module': 'x'}", "gap": 1.0}), "json.dumps"),
+        ("a.jsonl", jsonl({"cif": "a.cif", "gap": 1.0}), "`cif` is not the text"),
+        ("a.jsonl", jsonl({"structure": {"lattice": cubic(4), "species": ["Cs"], "coords": [[0, 0, 0]]}}),
+         "frac_coords"),
         ("a.jsonl", jsonl({"lattice": [1], "frac_coords": [1], "symbols": "Cs Cl"}), "numbers"),
         ("a.cif", cif(4).encode(), "zip"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_read_is_told_how_it_can_be(
     desk: Desk, name: str, data: bytes, hint: str
 ) -> None:

@@ -150,13 +150,13 @@ def told(pieces) -> list[tuple[str, str | None]]:
     return [(name, error and error["code"]) for name, _, _, error, _ in found]
 
 
-GOOD = json.dumps({"id": "good", "poscar": "…"})
+GOOD = json.dumps({"id": "good", "poscar": "…\n"})
 
 
 @pytest.mark.parametrize(
     "odd",
     [
-        r'{"id": "\ud800", "poscar": "…"}',
+        r'{"id": "\ud800", "poscar": "…\n"}',
         '{"sites": [{"properties": 5}], "lattice": 1}',
         '{"sites": [{"properties": {"a": 1}}, 5], "lattice": {}}',
     ],
