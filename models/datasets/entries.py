@@ -8,6 +8,7 @@ from typing import Any
 
 from models.datasets.labels import Cell, Unfit, cell
 from models.errors import BadDataset, InputError, UnreadableStructure
+from models.structures.formats import is_whole
 
 NAMES = ("id", "material_id", "name", "jid", "filename")
 RESERVED = ("name", "formula", "n_sites")  # what every set says of its rows itself
@@ -25,7 +26,7 @@ OPTIMADE = frozenset(
     ("lattice_vectors", "cartesian_site_positions", "species", "species_at_sites", "dimension_types",
      "structure_features", "elements", "elements_ratios", "last_modified", "assemblies")
 )  # fmt: skip
-OF_OPTIMADE = frozenset(("lattice_vectors", "cartesian_site_positions"))  # and of nothing else
+OF_OPTIMADE = frozenset(("lattice_vectors", "cartesian_site_positions", "species_at_sites"))
 OF_STRUCTURES = frozenset(("@module", "@class", "@version", "properties", "charge"))
 EXPECTED = (
     "`structure` (a pymatgen dictionary or a text), `cif`, `poscar`, an OPTIMADE entry, "
@@ -135,7 +136,7 @@ def _structure(record: Record, coordinates: str | None) -> Found:
         value = record.get(key)
         if isinstance(value, dict):
             return _document(value, frozenset((key,)))
-        if isinstance(value, str) and is_whole(value):
+        if is_whole(value):
             _check_text(value)
             kind = "json" if kind is None and value.lstrip()[:1] == "{" else kind  # noqa: PLW2901
             return value.encode("utf-8", "replace"), kind, frozenset((key,)), {}
@@ -152,11 +153,6 @@ def _structure(record: Record, coordinates: str | None) -> Found:
     if isinstance(record.get("atoms"), dict):
         return _document(record["atoms"], frozenset(("atoms",)))
     return _arrays(record, coordinates)
-
-
-def is_whole(text: str) -> bool:
-    """Whether this can be a structure, and not what one is called."""
-    return "\n" in text or "\r" in text or text.lstrip()[:1] in ("{", "[")
 
 
 def _check_text(text: str) -> None:

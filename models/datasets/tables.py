@@ -5,11 +5,12 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from models.datasets.entries import EXPECTED, Row, Wishes, check_heads, is_whole, row_of
+from models.datasets.entries import EXPECTED, Row, Wishes, check_heads, row_of
 from models.datasets.labels import pointed, value_of
 from models.datasets.lines import LINE_BYTES
 from models.datasets.text import table_text
 from models.errors import BadDataset, UnreadableStructure
+from models.structures.formats import is_whole
 
 MOST_COLUMNS = 500
 BATCH_ROWS = 64

@@ -34,14 +34,8 @@ class Member:
 
 
 _DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    zstandard.ZstdError,
-    EOFError,
-    OSError,
-    RuntimeError,
-)
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, OSError, RuntimeError,
+)  # fmt: skip
 _CHUNK = 1 << 16
 _READ_AT_ONCE = 16_000_000
 # Files that lie beside structures; left out unless nothing else is there.
@@ -235,11 +229,8 @@ def _check_listing(listed: list[zipfile.ZipInfo], size: int, name: str, most: Mo
                 "Pack it with the usual method (deflate).",
             )
         if info.flag_bits & 1:
-            raise _bad(
-                name,
-                f"The member {_shown(info.filename)} is encrypted.",
-                "Send it without a password.",
-            )
+            detail = f"The member {_shown(info.filename)} is encrypted."
+            raise _bad(name, detail, "Send it without a password.")
     end = 0
     for info in sorted(listed, key=lambda info: info.header_offset):
         if info.header_offset < end:

@@ -14,7 +14,7 @@ from models.structures.cif_values import lattice_of
 from models.structures.composition import SYMBOLS
 from models.structures.disorder import Place, settled
 from models.structures.draft import ReadOptions, finished
-from models.structures.formats import Format
+from models.structures.formats import Format, is_whole
 from models.structures.structure import Structure
 from models.structures.symbols import of_symbol
 from models.structures.symmetry import too_many
@@ -22,7 +22,8 @@ from models.structures.symmetry import too_many
 Json = Mapping[str, Any]
 
 _TEXTS = {"structure": None, "cif": Format.CIF, "poscar": Format.POSCAR}  # and the format of each
-_NUMBERS = frozenset(("lattice", "attributes", "cartesian_site_positions", "atoms", "lattice_mat"))
+_HOLDERS = ("structure", "attributes", "atoms")  # in which an entry may hold its structure
+_KEYS = frozenset(("lattice", "sites", "frac_coords", "positions", "coords"))
 _LABELS = ("id", "material_id", "entry_id", "jid")
 
 
@@ -60,10 +61,10 @@ def entries(document: Any) -> Iterator[tuple[str, Json]]:
 
 def text_of(entry: Json) -> tuple[str, Format | None] | None:
     """The text of a file that an entry holds in place of a structure, and its format if that is known."""
-    if entry.keys() & _NUMBERS or isinstance(entry.get("structure"), dict):
+    if isinstance(entry.get("structure"), dict):
         return None
     found = ((entry.get(key), kind) for key, kind in _TEXTS.items())
-    return next(((text, kind) for text, kind in found if isinstance(text, str)), None)
+    return next(((text, kind) for text, kind in found if is_whole(text)), None)
 
 
 def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()) -> Structure:
@@ -72,19 +73,18 @@ def read(entry: Json, name: str, options: ReadOptions, notes: Sequence[str] = ()
     Raises: InputError naming the key.
     """
     warnings = list(notes)
-    atoms = entry.get("atoms", entry)
-    if isinstance(atoms, dict) and "lattice_mat" in atoms:
-        entry = _jarvis(atoms)
-    if "lattice" in entry and ("frac_coords" in entry or "positions" in entry):
-        return _arrays(entry, name, options, warnings)
-    attributes = entry.get("attributes", entry)
-    if isinstance(attributes, dict) and "cartesian_site_positions" in attributes:
-        lattice, places = _optimade(attributes, warnings)
-    else:
-        inner = entry.get("structure", entry)
-        if not isinstance(inner, dict) or not {"lattice", "sites"} <= inner.keys():
-            raise _no_structure(inner)
+    parts = _parts(entry)
+    inner = next(filter(_is_structure, parts), parts[0])
+    if "lattice_mat" in inner or inner.keys() & _KEYS == {"lattice", "coords"}:
+        inner = _jarvis(inner)
+    if "lattice" in inner and ("frac_coords" in inner or "positions" in inner):
+        return _arrays(inner, name, options, warnings)
+    if "cartesian_site_positions" in inner:
+        lattice, places = _optimade(inner, warnings)
+    elif {"lattice", "sites"} <= inner.keys():
         lattice, places = _pymatgen(inner, warnings)
+    else:
+        raise _no_structure(inner)
     kept = settled(places, options, warnings)
     numbers = [place.settled for place in kept]
     coordinates = np.array([place.coordinates for place in kept]).reshape(-1, 3)
@@ -98,7 +98,7 @@ def _unwrapped(document: Any) -> list[Any]:
         return document
     if not isinstance(document, dict):
         raise _no_structure(document)
-    if document.keys() & (_NUMBERS | _TEXTS.keys()):
+    if text_of(document) or any(map(_is_structure, _parts(document))):
         return [document]
     for key in ("data", "structures"):
         inner = document.get(key)
@@ -109,6 +109,17 @@ def _unwrapped(document: Any) -> list[Any]:
     if document and all(isinstance(each, dict) for each in document.values()):
         return [{"id": key} | each for key, each in document.items()]
     return [document]
+
+
+def _parts(entry: Json) -> list[Json]:
+    """What an entry may hold its structure in, and the entry itself."""
+    return [part for part in (*map(entry.get, _HOLDERS), entry) if isinstance(part, dict)]
+
+
+def _is_structure(part: Json) -> bool:
+    """Whether this holds a cell with sites, and not labels of these names."""
+    cell = isinstance(part.get("lattice"), list | dict) and len(part.keys() & _KEYS) > 1
+    return cell or "lattice_mat" in part or "cartesian_site_positions" in part
 
 
 def _no_structure(found: Any) -> UnreadableStructure:
@@ -223,13 +234,22 @@ def _kinds(attributes: Json, names: list[Any], warnings: list[str]) -> dict[str,
 # -- arrays ----------------------------------------------------------------------------------------
 
 
-def _jarvis(atoms: Json) -> Json:
-    """The arrays of what JARVIS writes."""
-    key = "positions" if atoms.get("cartesian") else "frac_coords"
+def _jarvis(entry: Json) -> Json:
+    """The arrays of what JARVIS writes; others must say whether their `coords` are fractions."""
+    words = (entry.get("cartesian"), entry.get("coords_are_cartesian"))
+    said = next((word for word in words if word is not None), None)
+    if said is None and "lattice_mat" not in entry:
+        raise UnreadableStructure(
+            "`coords` may be fractions or Å.",
+            place="coords",
+            expected="frac_coords or positions",
+            hint="Call fractions `frac_coords` and Å `positions`, or add `cartesian`: true or false.",
+        )
     return {
-        "lattice": atoms["lattice_mat"],
-        "species": atoms.get("elements"),
-        key: atoms.get("coords"),
+        **entry,
+        "lattice": entry.get("lattice_mat", entry.get("lattice")),
+        "species": entry.get("elements", entry.get("species")),
+        ("positions" if said else "frac_coords"): entry.get("coords"),
     }
 
 
@@ -347,7 +367,7 @@ def _int(digits: str) -> float:
 
 def _check_depth(text: str) -> None:
     """Raises: UnreadableStructure; the decoder would overflow its stack."""
-    depth = deepest = 0
+    depth = 0
     opened = text.count("[") + text.count("{")
     if opened <= bounds.JSON_DEPTH:
         return
@@ -364,10 +384,9 @@ def _check_depth(text: str) -> None:
             in_text = True
         elif char in "[{":
             depth += 1
-            deepest = max(deepest, depth)
         elif char in "]}":
             depth -= 1
-        if deepest > bounds.JSON_DEPTH:
+        if depth > bounds.JSON_DEPTH:
             raise UnreadableStructure(
                 "The JSON is nested too deeply.", expected=f"at most {bounds.JSON_DEPTH} levels"
             )

@@ -3,6 +3,7 @@
 import re
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import TypeGuard
 
 from models.errors import EmptyInput, UnknownFormat
 
@@ -113,6 +114,7 @@ _CIF = re.compile(
     r"^[ \t]*(data_|loop_[ \t]*$|_(cell|atom_site|symmetry|space_group)[_.])",
     re.IGNORECASE | re.MULTILINE,
 )
+_EXTXYZ = re.compile(r"\s*\d+[ \t]*\n[^\n]*lattice\s*=", re.IGNORECASE)
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?$")
 
 
@@ -128,9 +130,10 @@ def recognise(name: str, data: bytes, forced: Format | None = None) -> Format:
             "The file is empty.", file=name, hint="Send a file that holds a structure."
         )
     named = _by_name(name)
-    if forced is None and named in (None, Format.POSCAR) and _looks_like_poscar(head_text(data)):
-        return Format.POSCAR  # whose first line may be anything
     magic = _archive(data)
+    plain = forced is None and magic is None and named in (None, Format.POSCAR)
+    if plain and _is_text(data) and _looks_like_poscar(head_text(data)):
+        return Format.POSCAR  # whose first line may be anything
     if forced and not (magic and named in ARCHIVES and forced not in ARCHIVES):
         return forced
     if magic:
@@ -246,7 +249,7 @@ def _by_content(head: str) -> Format | None:
             line.strip()[:1] + line.strip()[-1:] == "{}" for line in lines
         )
         return Format.JSONL if whole else Format.JSON
-    if re.match(r"\d+[ \t]*\n[^\n]*lattice\s*=", start, re.IGNORECASE):
+    if _EXTXYZ.match(head):
         return Format.EXTXYZ
     if _CIF.search(head):
         return Format.CIF
@@ -263,7 +266,14 @@ def _looks_like_poscar(head: str) -> bool:
     words = [line.split()[:3] for line in lines]
     whole = len(words) == 4 and len(words[0]) > 0 and all(len(row) == 3 for row in words[1:])
     numbers = [words[0][0], *(word for row in words[1:] for word in row)] if whole else []
-    return whole and all(_FLOAT.match(number) for number in numbers)
+    return whole and all(map(_FLOAT.match, numbers)) and not _EXTXYZ.match(head)
+
+
+def is_whole(text: object) -> TypeGuard[str]:
+    """Whether this can be the text of a file, and not what a structure is called."""
+    return isinstance(text, str) and (
+        "\n" in text or "\r" in text or text.lstrip()[:1] in ("{", "[")
+    )
 
 
 def _is_text(data: bytes) -> bool:

@@ -184,10 +184,16 @@ def _of_entry(
     if held is None:
         return documents.read(entry, label, options, notes)
     data = held[0].encode("utf-8", "replace")
-    one, *more = _units(Member(label, data, recognise("", data, held[1])), options)
-    if more:
-        raise UnreadableStructure("The text holds several structures.", expected="one an entry")
-    return one.make()
+    member = Member(label, data, recognise("", data, held[1]))
+    return _only(_units(member, options), "text").make()
+
+
+def _only(found: list[T], place: str) -> T:
+    """The single one. Raises: UnreadableStructure."""
+    if len(found) != 1:
+        number = "several structures" if found else "no structure"
+        raise UnreadableStructure(f"The {place} holds {number}.", expected=f"one a {place}")
+    return found[0]
 
 
 def _of_lines(text: str, name: str, options: ReadOptions, notes: list[str]) -> list[Unit]:
@@ -200,9 +206,7 @@ def _of_lines(text: str, name: str, options: ReadOptions, notes: list[str]) -> l
 
     def make(row: int, line: str, label: str) -> Structure:
         try:
-            (_, entry), *more = documents.entries(documents.load(line))
-            if more:
-                raise UnreadableStructure("A line holds several structures.", expected="one a line")
+            _, entry = _only(list(documents.entries(documents.load(line))), "line")
             return _of_entry(entry, label, options, notes)
         except InputError as error:
             error.place = f"line {row}" + (f", {error.place}" if error.place else "")

@@ -38,12 +38,12 @@ def read(text: str, name: str, options: ReadOptions, notes: Sequence[str] = ()) 
         raise too_many(total)
     if total == 0:
         raise UnreadableStructure("The counts of sites are all zero.", place=f"line {row}")
-    row, cartesian, selective = _mode(lines, row)
+    row, cartesian = _mode(lines, row)
     if len(lines) - row < total:
         raise _short(total, len(lines) - row, len(lines))
     sites = np.array([_coordinates(lines, row + i, i, total) for i in range(total)])
     if symbols is None:
-        symbols = _version_4(lines, counts, row, 6 if selective else 3, warnings)
+        symbols = _version_4(lines, counts, row, warnings)
     _extra(lines, row + total, warnings)
     factors = _scale(lines, cell)
     lattice = cell * factors
@@ -121,10 +121,6 @@ def _is_species(word: str) -> bool:
     return re.split(r"[_/:.]", word)[0] in NUMBERS
 
 
-def _words(line: str) -> list[str]:
-    return re.split(r"[!#]", line)[0].split()
-
-
 def _counts(words: list[str], row: int) -> list[int]:
     if any(len(word) > 7 for word in words):
         raise TooLarge(
@@ -136,11 +132,10 @@ def _counts(words: list[str], row: int) -> list[int]:
     return [int(word) for word in words]
 
 
-def _mode(lines: list[str], row: int) -> tuple[int, bool, bool]:
-    """The row of the first site, whether coordinates are Cartesian, and whether flags follow them."""
+def _mode(lines: list[str], row: int) -> tuple[int, bool]:
+    """The row of the first site, and whether coordinates are Cartesian."""
     first = lines[row].strip()[:1].lower() if row < len(lines) else ""
-    selective = first == "s"
-    if selective:
+    if first == "s":  # selective dynamics
         row += 1
         first = lines[row].strip()[:1].lower() if row < len(lines) else ""
     if first not in ("c", "k", "d", "f"):
@@ -150,7 +145,7 @@ def _mode(lines: list[str], row: int) -> tuple[int, bool, bool]:
             expected="Direct or Cartesian",
             got=lines[row].strip()[:40] if row < len(lines) else "end of file",
         )
-    return row + 1, first in ("c", "k"), selective
+    return row + 1, first in ("c", "k")
 
 
 def _coordinates(lines: list[str], row: int, site: int, total: int) -> list[float]:
@@ -168,17 +163,20 @@ def _short(total: int, found: int, line: int) -> UnreadableStructure:
     )
 
 
-def _version_4(
-    lines: list[str], counts: list[int], row: int, width: int, warnings: list[str]
-) -> list[str]:
+def _version_4(lines: list[str], counts: list[int], row: int, warnings: list[str]) -> list[str]:
     """The symbols of a file without a line of symbols, if it clearly tells them elsewhere."""
-    ends = _at_ends(lines[row : row + sum(counts)], counts, width)
-    comment = _in_comment(lines[0], counts)
-    symbols = ends or comment
-    if symbols is None or symbols != (comment or ends):
+    behind = [_behind(line) for line in lines[row : row + sum(counts)]]
+    parts = np.split(np.array(behind, dtype=object), np.cumsum(counts)[:-1])
+    groups = [set(part) for part in parts]
+    ends = [" ".join(sorted(group)) for group in groups]
+    settled = ends if NUMBERS.keys() >= set(ends) else None
+    symbols = _in_comment(lines[0], counts) or settled
+    if symbols is None or any(
+        group - {"", symbol} for group, symbol in zip(groups, symbols, strict=True)
+    ):
         raise UnreadableStructure(
-            "The comment line and the ends of the lines name different elements (VASP 4 format)."
-            if symbols
+            "The ends of the lines and the comment line do not settle the elements (VASP 4 format)."
+            if any(behind)
             else "The file names no elements: it has no line of symbols before the counts (VASP 4 format).",
             place="line 6",
             expected="a line of element symbols, like `Na Cl`",
@@ -187,19 +185,25 @@ def _version_4(
         )
     warnings.append(
         "No line of symbols (VASP 4): those at the ends of the lines were taken."
-        if ends
+        if settled
         else f"No line of symbols (VASP 4): {' '.join(symbols)} of the comment line was taken."
     )
     return symbols
 
 
-def _at_ends(lines: list[str], counts: list[int], width: int) -> list[str] | None:
-    """The symbols that stand alone behind the first `width` words of each line."""
-    ends = [words[width] if len(words := _words(line)) == width + 1 else "" for line in lines]
-    groups = np.split(np.array(ends, dtype=object), np.cumsum(counts)[:-1])
-    if all(len(set(group)) == 1 and group[0] in NUMBERS for group in groups):
-        return [str(group[0]) for group in groups]
-    return None
+def _behind(line: str) -> str:
+    """The element symbols behind the coordinates of a line, or else those of its remark."""
+    plain, _, remark = line.replace("#", "!").partition("!")
+    return _named(plain.split()[3:]) or _named(remark.split())
+
+
+def _named(words: list[str]) -> str:
+    """The element symbols among these words, each once; flags of selective dynamics are none."""
+    rest = [word for word in words if not word.isdigit()]
+    if len(rest) > 2 and {"T", "F"} >= set(rest[:3]):
+        rest = rest[3:]
+    found = {match[1] for match in map(_SPECIES.match, rest) if match and match[1] in NUMBERS}
+    return " ".join(sorted(found))
 
 
 def _in_comment(comment: str, counts: list[int]) -> list[str] | None:

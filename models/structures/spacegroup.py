@@ -41,7 +41,7 @@ _NUMBER = (
 )
 # `P 6(3) m c`, `P 6~3~ m c`, and `P 63 m c (#186)`.
 _SCREW = re.compile(r"(?<=\d)(?:\(|~|<sub>)(\d)(?:\)|~|</sub>)")
-_APPENDED = re.compile(r"\s*\((?:#|No\. ?)?\d{2,3}\)\s*$")
+_APPENDED = re.compile(r" ?\((?:#|No\. ?)?\d{2,3}\)$")
 
 
 def named(block: Block) -> str | None:
@@ -89,7 +89,8 @@ def settings(symbol: str | None, number: str | None) -> tuple[gemmi.SpaceGroup, 
 
 
 def _settings(symbol: str) -> Iterator[gemmi.SpaceGroup]:
-    plain = " ".join(_APPENDED.sub("", _SCREW.sub(r"\1", symbol)).replace("_", " ").split())
+    words = " ".join(symbol.replace("_", " ").split())
+    plain = _APPENDED.sub("", _SCREW.sub(r"\1", words))
     found = gemmi.find_spacegroup_by_name(symbol.strip()) or gemmi.find_spacegroup_by_name(plain)
     # Databases append the setting: S or 1, Z or 2, H or HR, R or RS.
     setting = re.search(r"[: ](1|2|[hrsz]{1,2})\s*$|(?<=[a-z0-9])([HRSZ])$", plain)

@@ -46,6 +46,9 @@ def same(structure) -> bool:
         },
         lambda plain: {**plain, "lattice": plain["lattice"]["matrix"]},
         lambda plain: {"structure": plain, "data": [1], "cif": "CsCl"},
+        lambda plain: {"structure": plain, "lattice": "cubic", "atoms": 2},
+        lambda plain: {"structures": [plain], "attributes": {"x": 1}, "lattice": "cubic"},
+        lambda plain: {**plain, "structure": "CsCl"},
         lambda plain: {"mp-1": plain},
     ],
 )
@@ -76,6 +79,13 @@ def test_the_text_of_a_file_in_an_entry_is_read(one, name, key, kind):
     assert same(one(json.dumps({"id": "x", key: CRYSTAL.to(fmt=kind)}), name))
 
 
+@pytest.mark.parametrize(
+    "label", [{"atoms": 2}, {"lattice": "cubic"}, {"attributes": {}}, {"structure": "CsCl"}]
+)
+def test_a_label_beside_the_text_of_a_file_does_not_hide_it(one, label):
+    assert same(one(json.dumps({"poscar": CRYSTAL.to(fmt="poscar")} | label), "a.json"))
+
+
 @pytest.mark.parametrize("text", ["rock salt", "", "PK\x03\x04", "data_x\n", '{"structure": "{}"}'])
 def test_a_text_that_is_no_file_of_one_structure_is_refused(fault, text):
     error = fault(json.dumps({"structure": text}), "a.json")
@@ -85,6 +95,13 @@ def test_a_text_that_is_no_file_of_one_structure_is_refused(fault, text):
 def test_a_text_of_several_structures_is_refused(fault):
     text = CRYSTAL.to(fmt="cif")
     assert "several" in fault(json.dumps({"cif": text + text}), "a.json").detail
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [('{"structure": "[]"}', "a.json"), ("[]\n", "a.jsonl"), ("{}\n", "a.jsonl")]
+)
+def test_a_text_or_a_line_of_no_structure_says_so(fault, text, name):
+    assert "holds no structure" in fault(text, name).detail
 
 
 def test_a_word_beside_arrays_is_no_structure(one):
@@ -104,6 +121,7 @@ JARVIS = {
     "entry",
     [
         {"jid": "JVASP-1", "atoms": JARVIS},
+        {"structure": JARVIS},
         JARVIS,
         JARVIS | {"cartesian": True, "coords": [[0, 0, 0], [2.05, 2.05, 2.05]]},
     ],
@@ -140,6 +158,8 @@ ARRAYS = {"lattice": [4.1, 0, 0, 0, 4.1, 0, 0, 0, 4.1], "numbers": [55, 17]}
         {"frac_coords": [[0, 0, 0], [-0.5, 1.5, 0.5]]},
         {"positions": [[0, 0, 0], [2.05, 2.05, 2.05]], "lattice": [[4.1, 0, 0], [0, 4.1, 0], [0, 0, 4.1]]},
         {"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "numbers": None, "species": ["Cs", "Cl1-"]},
+        {"coords": [0, 0, 0, 2.05, 2.05, 2.05], "cartesian": True},
+        {"coords": [0, 0, 0, 0.5, 0.5, 0.5], "coords_are_cartesian": False},
     ],
 )  # fmt: skip
 def test_plain_arrays_are_read(one, changes):
@@ -157,6 +177,7 @@ def test_plain_arrays_are_read(one, changes):
         ({"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "numbers": [55, -17]}, "numbers"),
         ({"frac_coords": [0, 0, 0, 0.5, 0.5, 0.5], "numbers": [55, 0.5]}, "numbers"),
         ({"frac_coords": {"x": 1}}, "frac_coords"),
+        ({"coords": [0, 0, 0, 0.5, 0.5, 0.5]}, "coords"),
     ],
 )
 def test_arrays_that_are_wrong_name_their_key(fault, changes, place):

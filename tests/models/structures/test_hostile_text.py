@@ -74,6 +74,11 @@ def test_a_hundred_kilobytes_of_quotes(read, cif, quotes):
     assert len(read(cif() + "_x " + quotes)) == 1
 
 
+def test_a_space_group_of_a_hundred_kilobytes_of_blanks(fault, cif):
+    name = f"_symmetry_space_group_name_H-M\n;P{(' ' * 4000 + chr(10)) * 25}x\n;\n"
+    assert fault(cif(symmetry=name)).place == "space group"
+
+
 def test_a_megabyte_of_blank_lines(one, fault, cif):
     assert len(one("\n" * 1_000_000 + cif()).numbers) == 2
     assert fault("data_x\n" + "\n" * 1_000_000).code == "unreadable_structure"

@@ -126,12 +126,35 @@ def test_flags_of_selective_dynamics_are_no_fluorine(one, ends, comment, selecti
         ("T T F", "T T F", ""),
         ("F F F F", "F F F Na", "Mg O"),
         ("F F F O", "F F F Mg", "Mg O"),
+        ("F F F ! F F F", "1 F F F", ""),
     ],
 )
 def test_vasp_4_with_flags_alone_or_with_two_answers_is_refused(fault, first, second, comment):
     text = version_4(f"0 0 0 {first}", f".5 .5 .5 {second}", comment=comment)
     error = fault(text, "POSCAR")
     assert (error.code, error.place) == ("unreadable_structure", "line 6")
+
+
+BEHIND = [
+    "{}", "T T F {}", "1 {}", "{} 1", "! {}", "T T F #{}", "{}1", "{} # At rest", "{} on top",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("selective", [True, False])
+@pytest.mark.parametrize("behind", BEHIND)
+def test_vasp_4_finds_the_symbols_behind_the_coordinates(one, fault, behind, selective):
+    sites = f"0 0 0 {behind.format('Mg')}", f".5 .5 .5 {behind.format('O')}"
+    for comment in ("Mg O", "a slab"):
+        text = version_4(*sites, comment=comment, selective=selective)
+        assert one(text, "POSCAR").numbers.tolist() == [12, 8]
+    text = version_4(*sites, comment="O Mg", selective=selective)
+    assert "do not settle" in fault(text, "POSCAR").detail
+
+
+@pytest.mark.parametrize(("first", "second"), [("Mg", ""), ("Mg O", "O"), ("! Mg, O", "! In S")])
+def test_vasp_4_with_symbols_behind_some_coordinates_is_refused(fault, first, second):
+    text = version_4(f"0 0 0 {first}", f".5 .5 .5 {second}")
+    assert "do not settle" in fault(text, "POSCAR").detail
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import gzip
 import io
+import tarfile
 import zipfile
 
 import pytest
@@ -13,11 +14,21 @@ CIF = b"data_x\n_cell_length_a 4\n"
 EXTXYZ = b'1\nLattice="4 0 0 0 4 0 0 0 4"\nH 0 0 0\n'
 
 
-def zipped() -> bytes:
-    """A zip of one CIF."""
+def zipped(name: str = "a.cif", data: bytes = CIF) -> bytes:
+    """A zip of one file."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
-        archive.writestr("a.cif", CIF)
+        archive.writestr(name, data)
+    return made.getvalue()
+
+
+def tarred() -> bytes:
+    """A tar of one POSCAR."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        member = tarfile.TarInfo("POSCAR")
+        member.size = len(POSCAR)
+        archive.addfile(member, io.BytesIO(POSCAR))
     return made.getvalue()
 
 
@@ -38,12 +49,19 @@ def zipped() -> bytes:
         ("upload.txt", POSCAR, Format.POSCAR),
         ("a.xyz", EXTXYZ, Format.EXTXYZ),
         ("upload", EXTXYZ, Format.EXTXYZ),
+        (
+            "upload",
+            b'3\n0.5 Lattice="4 0 0 0 4 0 0 0 4"\n26 0 0 0\n8 2 2 2\n8 2 0 0',
+            Format.EXTXYZ,
+        ),
         ("a.json", b'{"lattice": 1}', Format.JSON),
         ("upload", b' [{"lattice": 1}]', Format.JSON),
         ("a.json", b'{"a": 1}\n{"a": 2}\n', Format.JSONL),
         ("a.jsonl", b'{"a": 1}', Format.JSONL),
         ("s.zip", zipped(), Format.ZIP),
         ("upload", zipped(), Format.ZIP),
+        ("upload", zipped("POSCAR", POSCAR), Format.ZIP),
+        ("upload", tarred(), Format.TAR),
         ("a.cif.gz", gzip.compress(CIF, mtime=0), Format.GZ),
         ("a.cif.zst", zstandard.compress(CIF), Format.ZST),
         ("a.tar.zst", zstandard.compress(CIF), Format.TAR),
