@@ -8,10 +8,10 @@ from typing import IO
 from models.datasets.entries import LONGEST_NAME, Row, Wishes
 from models.datasets.frames import frames
 from models.datasets.lines import document, lines
-from models.datasets.listing import SUFFIXES, Table, read_table
+from models.datasets.listing import SUFFIXES, Table, plain_path, read_table
 from models.datasets.tables import holds_structures, parquet, sheet
 from models.errors import BadDataset, InputError, UnknownFormat, UnreadableStructure
-from models.structures.archive import Member, Most, contents, plain_name
+from models.structures.archive import Member, Most, contents
 from models.structures.formats import ARCHIVES, PACKED, Format, recognise
 
 MOST = Most(members=500_000, bytes=8_000_000_000, member_bytes=400_000_000)
@@ -36,14 +36,16 @@ def archive(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Iterato
     number = 0
 
     def wanted(path: str) -> bool:
+        plain = plain_path(path)
         if table is None:
-            return _is_data(path)
-        if table.leaves_out(PurePosixPath(path)):
+            return _is_data(path) and plain.name not in OUTPUTS
+        if table.leaves_out(plain):
             wishes.note(
-                "Of POSCAR and CONTCAR side by side the one that the table names was taken, otherwise CONTCAR."
+                "Of POSCAR and CONTCAR side by side the one that the table names was taken, "
+                "otherwise CONTCAR if it is not empty."
             )
             return False
-        return _is_no_table(path)
+        return _is_no_table(path) and (plain.name not in OUTPUTS or table.find(plain) is not None)
 
     for member in contents(file, name, kind, MOST, wanted):
         path = PurePosixPath(member.name.removeprefix(f"{name}/"))
@@ -66,8 +68,7 @@ def _numbered(row: Row, number: int) -> Row:
 def _is_data(path: str) -> bool:
     plain = PurePosixPath(path)
     hidden = plain.name.startswith(".") or "__MACOSX" in plain.parts
-    left_out = plain.suffix.lower() in BESIDE or PurePosixPath(plain_name(path)).name in OUTPUTS
-    return not hidden and (not left_out or plain.name.lower() == TABLE)
+    return not hidden and (plain.suffix.lower() not in BESIDE or plain.name.lower() == TABLE)
 
 
 def _is_no_table(path: str) -> bool:
@@ -161,13 +162,18 @@ def _table(file: IO[bytes], name: str, kind: Format, wishes: Wishes) -> Table | 
     """The labels, from `id_prop.csv` or the only table of the archive; that itself if it holds the structures."""
     if kind in PACKED:
         return None
-    paths: set[str] = set()
+    paths: set[PurePosixPath] = set()
 
     def wanted(path: str) -> bool:
-        paths.update([path] if _is_no_table(path) else ())
-        return _is_table(path)
+        paths.update([plain_path(path)] if _is_no_table(path) else ())
+        return _is_table(path) or "CONTCAR" in PurePosixPath(path).name
 
-    found = list(contents(file, name, kind, MOST, wanted))
+    found: list[Member] = []
+    for member in contents(file, name, kind, MOST, wanted):
+        if _is_table(member.name):
+            found.append(member)
+        elif not (member.data or member.error):  # what VASP has begun and never written
+            paths.discard(plain_path(member.name.removeprefix(f"{name}/")))
     named = [one for one in found if PurePosixPath(one.name).name.lower() == TABLE]
     if len(named or found) > 1:
         raise BadDataset(

@@ -17,8 +17,12 @@ NOT_AVAILABLE = frozenset({"NA", "na"})
 TRUTH = {"true": True, "false": False}
 
 ASE_JSON = "_JSON "  # how ASE marks what it writes as JSON into a comment
-_NUMERAL = re.compile(r"[-−+]?[.,]?\d[\d.,]*(e[-+]?\d+)?(\s+\S.*)?", re.IGNORECASE)
-_COMMA = re.compile(r"[-−+]?\d*,\d+([eE][-+]?\d+)?$")
+_DASHES = "\u2010-\u2015\u2212\ufe58\ufe63\uff0d"  # for the minus
+_MINUS = re.compile(f"[{_DASHES}]")
+_NUMERAL = re.compile(
+    rf"[-+{_DASHES}]?[.,]?\d[\d.,]*(e[-+{_DASHES}]?\d+)?(\s+\S.*)?", re.IGNORECASE
+)
+_COMMA = re.compile(rf"[-+{_DASHES}]?\d*,\d+([eE][-+{_DASHES}]?\d+)?$")
 
 # A list of numbers goes from process to process as the bytes of its float64.
 Cell = float | str | bytes | None
@@ -37,7 +41,10 @@ def cell(value: Any) -> Cell:
     if isinstance(value, int | float | Decimal):
         return _number(value)
     if isinstance(value, Sequence) and len(value) <= LONGEST_LIST:
-        return array("d", _flat(value)).tobytes() if len(value) else None
+        try:
+            return array("d", _flat(value)).tobytes() if len(value) else None
+        except RecursionError:
+            raise Unfit from None
     raise Unfit
 
 
@@ -64,7 +71,7 @@ def pointed(word: str, between: str) -> str:
 def as_number(text: str) -> float | None:
     """The number that a text is, if it is one."""
     try:
-        return float(text.replace("D", "E").replace("−", "-") if "_" not in text else "no")
+        return float(_MINUS.sub("-", text.replace("D", "E")) if "_" not in text else "no")
     except ValueError:
         return None
 

@@ -128,16 +128,19 @@ def _is_keyed(values: Any) -> bool:
 
 
 def _by_column(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row for each key of any column; what is a list has its values in the order of the keys."""
+    keys: dict[Any, None] = {}
+    for each in found.values():
+        keys |= dict.fromkeys(each if isinstance(each, dict) else ())
+    longest = max((len(each) for each in found.values() if isinstance(each, list)), default=0)
+    keys |= dict.fromkeys(range(len(keys), longest))
     columns = {
-        key: list(each.values()) if isinstance(each, dict) else each
-        for key, each in found.items()
+        name: dict(zip(keys, each, strict=False)) if isinstance(each, list) else each
+        for name, each in found.items()
         if isinstance(each, list | dict)
     }
-    size = max(map(len, columns.values()))
-    keyed = (each for each in found.values() if isinstance(each, dict) and len(each) == size)
-    for row, name in enumerate(next(keyed, [None] * size)):
-        record = {key: each[row] for key, each in columns.items() if row < len(each)}
-        yield _named(name, record)
+    for key in keys:
+        yield _named(key, {name: each[key] for name, each in columns.items() if key in each})
 
 
 def _row(number: int, line: bytes, wishes: Wishes) -> Row:

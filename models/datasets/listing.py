@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Container, Set
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.errors import BadDataset, InputError
 from models.structures.archive import plain_name
 
 MOST_LOOKED_AT = 1000  # lines of a table, to find the column of ids
+NEARLY = 0.9  # of the files that the best column names
 ID_HEADS = frozenset(
     ("id", "ids", "name", "file", "filename", "material_id", "mpid", "mp_id", "cif_id", "structure", "jid",
      "cif", "poscar")
@@ -40,7 +42,7 @@ class Table:
     """The labels by the name of the file they belong to."""
 
     name: str
-    paths: Set[str] = frozenset()
+    paths: Set[PurePosixPath] = frozenset()  # without those of an empty CONTCAR
     rows: dict[str, Listed] = field(default_factory=dict)
     twice: list[Listed] = field(default_factory=list)
 
@@ -51,19 +53,25 @@ class Table:
 
     def leaves_out(self, path: PurePosixPath) -> bool:
         """Whether this POSCAR or CONTCAR gives way to the other: to what a line names, or to CONTCAR."""
+        path = plain_path(path)
         first = "POSCAR" in path.name
         words = ("POSCAR", "CONTCAR") if first else ("CONTCAR", "POSCAR")
         other = path.parent / path.name.replace(*words)
-        if other == path or str(other) not in self.paths:
+        if other == path or other not in self.paths:
             return False
         own, others = self.find(path), self.find(other)
-        return first if own is others else own is None
+        return (first or path not in self.paths) if own is others else own is None
 
 
-def read_table(data: bytes, name: str, wishes: Wishes, paths: Set[str]) -> Table:
+def plain_path(path: str | PurePosixPath) -> PurePosixPath:
+    """The path of a file without what says that it is packed, or that it is here."""
+    return PurePosixPath(plain_name(str(path)))
+
+
+def read_table(data: bytes, name: str, wishes: Wishes, paths: Set[PurePosixPath]) -> Table:
     """The lines of a table by id, whether it has a header or not; `paths` tell which column that is."""
     folder = PurePosixPath(name).parent
-    files = {call for path in paths for call in _calls(PurePosixPath(path), folder)}
+    files = {call for path in paths for call in _calls(path, folder)}
     text = table_text(io.BytesIO(data)).read()
     between = _between(text)
     try:
@@ -107,7 +115,7 @@ def read_table(data: bytes, name: str, wishes: Wishes, paths: Set[str]) -> Table
 
 def _calls(path: PurePosixPath, folder: PurePosixPath) -> list[str]:
     """What a table in this folder may call a file: its path or name, each with suffix or without, its folder."""
-    path = PurePosixPath(plain_name(str(path)))
+    path = plain_path(path)
     near = path.relative_to(folder) if path.is_relative_to(folder) else path
     wholes = (str(path), str(near), path.name)
     calls = [call for one in wholes for call in (one, one.removesuffix(path.suffix))]
@@ -119,7 +127,7 @@ def _calls(path: PurePosixPath, folder: PurePosixPath) -> list[str]:
 
 def _id(word: str) -> str:
     """As a file is called: the suffix is left out, for the file may have another one."""
-    path = PurePosixPath(plain_name(word))
+    path = plain_path(word)
     return str(path.with_suffix("") if path.suffix.lower() in SUFFIXES else path) if word else ""
 
 
@@ -129,19 +137,18 @@ def _between(text: str) -> str:
     return max(";,\t", key=head.count) if any(one in head for one in ",;\t") else ","
 
 
-def _id_column(rows: list[list[str]], files: Container[str]) -> int:
-    """The column that is called so; or the first one with at least half as many names of files as any other."""
-    named: dict[int, set[str]] = {}
-    for row in rows[:MOST_LOOKED_AT]:
-        for place, word in enumerate(row):
-            if _id(word) in files:
-                named.setdefault(place, set()).add(word)
-    places = sorted(named)
-    called = [place for place in places if place < len(rows[0]) and _is_id_head(rows[0][place])]
-    if called:
-        return max(called, key=lambda place: len(named[place]))
-    most = max(map(len, named.values()), default=0)
-    return next((place for place in places if 2 * len(named[place]) >= most), 0)
+def _id_column(rows: list[list[str]], files: Set[str]) -> int:
+    """Of the columns that name nearly the most files and hardly repeat: one that is called so, or the first."""
+    hits: dict[int, int] = {}
+    for place, column in enumerate(zip_longest(*rows[:MOST_LOOKED_AT], fillvalue="")):
+        words = [_id(word) for word in column if word]
+        known = set(words)
+        if 2 * len(known) >= len(words) and known & files:
+            hits[place] = len(known & files)
+    most = max(hits.values(), default=0)
+    called = [place for place, head in enumerate(rows[0]) if _is_id_head(head)]
+    near = (place for place in hits if hits[place] >= NEARLY * most)
+    return min(near, key=lambda place: -hits[place] if place in called else 0, default=0)
 
 
 def _is_id_head(head: str) -> bool:

@@ -101,7 +101,7 @@ def split(path: Path, out: Path, name: str, forced: str | None, wishes: Wishes) 
             readable += row.error is None
             error = None if row.error is None else row.error.as_dict()
             packed = [row.number, row.name, row.format, row.data, row.labels, error]
-            target.write(msgpack.packb(packed))
+            target.write(msgpack.packb(packed, unicode_errors="replace"))
             if target.tell() > most:
                 raise TooLarge(
                     f"The file grows more than {GROWTH}-fold when it is read.",
@@ -161,10 +161,17 @@ def main(arguments: list[str]) -> int:
     try:
         found = split(given.file, given.out, given.name, given.format, wishes)
     except InputError as error:
-        sys.stdout.write(json.dumps(error.in_file(given.name).as_dict()) + "\n")
+        _tell(error.in_file(given.name).as_dict())
         return 1
-    sys.stdout.write(json.dumps(found) + "\n")
+    _tell(found)
     return 0
+
+
+def _tell(found: dict[str, Any]) -> None:
+    """JSON may hold signs that no text has."""
+    sys.stdout.buffer.write(
+        json.dumps(found, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    )
 
 
 if __name__ == "__main__":

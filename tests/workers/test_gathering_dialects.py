@@ -39,8 +39,15 @@ def rows() -> Iterator[dict[str, Any]]:
         "Unnamed: 0,mid,formula,gap\n0,a,CsCl,-1.5\n1,b,CsCl,2.0\n2,c,CsCl,0.25\n",
         "gap,source,cif_file\n-1.5,x,a.cif\n2,y,b.cif\n0.25,z,c.cif\n",
         "id;gap\na;-1,5\nb;2,0\nc;0,25\n",
+        "id;gap\na;\u20131,5\nb;2,0\nc;0,25\n",
     ],
-    ids=["index of pandas", "index read again", "ids at the end", "commas for points"],
+    ids=[
+        "index of pandas",
+        "index read again",
+        "ids at the end",
+        "commas for points",
+        "and a dash",
+    ],
 )
 def test_the_column_with_the_names_of_files_is_found(desk: Desk, table: str) -> None:
     held = desk.held("d.zip", zipped(FILES | {"id_prop.csv": table}))
@@ -65,11 +72,17 @@ NUMBERED = {f"{at}.cif": cif(4 + at / 10) for at in range(10)}
      "".join(f"{at},{at % 2}\n" for at in range(11)),
      "id,y\nx,3\n" + "".join(f"{at},{(at + 1) % 10}\n" for at in range(1, 10)),
      "m,id,y\n" + "".join(f"{at + 1},{at},{at}.5\n" for at in range(10)),
-     "m,file of,y\n" + "".join(f"{at % 3},{at}.cif,{at}\n" for at in range(10))],
-    ids=["an id without file", "no header", "an odd id", "called so", "few other numbers"],
+     "m,file of,y\n" + "".join(f"{at % 3},{at}.cif,{at}\n" for at in range(10)),
+     "m,entry,y\n" + "".join(f"{at % 7},{at},{at}.5\n" for at in range(10)),
+     "m,entry,y\n" + "".join(f"{at % 10},x{at},0\n" for at in range(10, 40))
+     + "".join(f"{at},{at},{at}.5\n" for at in range(9)),
+     "id,entry,y\n" + "".join(f"{3 + 37 * at},{at},{at}.5\n" for at in range(10)),
+     "id,file,y\n" + "".join(f"{10 - at},{at}.cif,{at}.5\n" for at in range(10))],
+    ids=["an id without file", "no header", "an odd id", "called so", "few other numbers",
+         "many other numbers", "all of them again and again", "called so by chance", "both called so"],
 )  # fmt: skip
 def test_labels_that_look_like_names_of_files_stay_labels(desk: Desk, table: str) -> None:
-    held = desk.held("d.zip", zipped(NUMBERED | {"id_prop.csv": table}), good_share=0.5)
+    held = desk.held("d.zip", zipped(NUMBERED | {"id_prop.csv": table}), good_share=0.2)
     column = "y" if "y" in table else "value"
     said = {line.split(",")[-2].removesuffix(".cif"): float(line.split(",")[-1])
             for line in table.splitlines()[column == "y" :]}  # fmt: skip
@@ -112,18 +125,6 @@ def test_ids_may_name_the_folder_of_their_file(desk: Desk, top: str, call: str) 
     assert held.scalars("value") == list(LABELS.values())
 
 
-def test_the_relaxed_structure_is_taken_unless_the_table_names_the_other(desk: Desk) -> None:
-    start, end = POSCAR.format(a=4), POSCAR.format(a=5)
-    files = {"1/POSCAR": start, "1/CONTCAR": end, "2/CONTCAR": end, "2/POSCAR": start,
-             "3/POSCAR": start, "3/CHGCAR": end, "3/XDATCAR": end, "4/CONTCAR": end, "4/POSCAR": start}  # fmt: skip
-    table = "1,0.1\n2,0.2\n3,0.3\n4/POSCAR,0.4\n"
-    held = desk.held("d.zip", zipped(files | {"id_prop.csv": table}))
-    assert held.names == ["1", "2", "3", "4/POSCAR"]
-    assert [held.structure(at).lattice[0, 0] for at in range(4)] == [5, 5, 4, 4]
-    assert held.manifest["refused"] == 0
-    assert any("otherwise CONTCAR" in note for note in held.manifest["notes"])
-
-
 def test_a_poscar_may_say_so_beside_its_name(desk: Desk) -> None:
     names = ["POSCAR.mp-1", "POSCAR_mp-2", "mp-3_POSCAR", "POSCAR-mp-4.vasp"]
     files = {name: POSCAR.format(a=4 + at / 10) for at, name in enumerate(names)}
@@ -139,9 +140,19 @@ def test_a_poscar_may_say_so_beside_its_name(desk: Desk) -> None:
     [
         lambda text: text.replace("\n", "\r").encode(),
         lambda text: text.encode("utf-16"),
+        lambda text: text.encode("utf-32"),
         lambda text: text.replace("-", "\u2212").encode(),
+        lambda text: text.replace("-", "\u2013").encode(),
+        lambda text: text.replace("-", "\u2011").encode(),
     ],
-    ids=["ends of lines of old", "two bytes a character", "printed minus"],
+    ids=[
+        "ends of lines of old",
+        "two bytes a character",
+        "four",
+        "printed minus",
+        "dash",
+        "hyphen",
+    ],
 )
 def test_a_table_may_be_written_in_several_ways(desk: Desk, coded: Callable[[str], bytes]) -> None:
     table = coded("id,gap\n" + "".join(f"{name},{value}\n" for name, value in LABELS.items()))
@@ -192,6 +203,12 @@ def test_the_keys_of_optimade_may_be_those_of_the_row(desk: Desk) -> None:
     assert held.structure(0).numbers.tolist() == [55, 17]
 
 
+def test_some_keys_of_optimade_beside_arrays_make_no_entry(desk: Desk) -> None:
+    arrays = {"lattice_vectors": MATRIX, "numbers": [55, 17], "positions": TWO, "gap": 1.0}
+    held = desk.held("d.jsonl", jsonl(arrays | {"cartesian_site_positions": TWO}))
+    assert held.structure(0).numbers.tolist() == [55, 17]
+
+
 def test_a_line_that_is_too_long_harms_only_its_frame(desk: Desk) -> None:
     frame = '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 energy={}\nCs 0 0 0{}\n'
     frames = "".join(frame.format(at, " é" * 20_000 * (at == 1)) for at in range(3))
@@ -233,6 +250,26 @@ def test_a_json_document_is_a_table_in_several_ways(desk: Desk, document: dict[s
     assert held.scalars("gap") == list(LABELS.values())
     by_list = isinstance(document.get("cif"), list)
     assert held.names == (["row 1", "row 2", "row 3"] if by_list else ["a", "b", "c"])
+
+
+def test_columns_of_objects_are_joined_by_their_keys(desk: Desk) -> None:
+    cifs = {name: FILES[f"{name}.cif"] for name in "abc"}
+    document = {"cif": cifs, "gap": {"c": 3, "b": 2}, "t": {"b": 5, "c": 6, "a": 4, "d": 7}}
+    held = desk.held("d.json", json.dumps(document).encode(), good_share=0.5)
+    assert held.names == ["a", "b", "c"]
+    assert (held.scalars("gap"), held.scalars("t")) == ([None, 2.0, 3.0], [4.0, 5.0, 6.0])
+    assert [bad["name"] for bad in desk.report(held)] == ["d"]
+
+
+def test_signs_that_no_text_has_harm_no_other_row(desk: Desk) -> None:
+    lone = "\ud800"
+    given = [{**one, "id": f"{lone}{at}", "t": lone, lone: 1} for at, one in enumerate(rows())]
+    held = desk.held("d.jsonl", jsonl(*given, {lone: 1}), good_share=0.5)
+    assert (held.names, held.scalars("t")) == (["?0", "?1", "?2"], ["?"] * 3)
+    document = {"columns": [lone, lone], "data": [[1, 2]]}
+    error = desk.run("d.json", json.dumps(document).encode()).error
+    assert error
+    assert error["got"] == "?, ?"
 
 
 def test_one_json_object_with_a_structure_is_one_row(desk: Desk) -> None:
