@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+from models.structures.text import DASHES
+
 LONGEST_TEXT = 500
 LONGEST_LIST = 100_000
 STRUCTURES = ""  # in `columns.json` a number a row, that of its structure; no label is called so
@@ -17,12 +19,9 @@ NOT_AVAILABLE = frozenset({"NA", "na"})
 TRUTH = {"true": True, "false": False}
 
 ASE_JSON = "_JSON "  # how ASE marks what it writes as JSON into a comment
-_DASHES = "\u2010-\u2015\u2212\ufe58\ufe63\uff0d"  # for the minus
-_MINUS = re.compile(f"[{_DASHES}]")
-_NUMERAL = re.compile(
-    rf"[-+{_DASHES}]?[.,]?\d[\d.,]*(e[-+{_DASHES}]?\d+)?(\s+\S.*)?", re.IGNORECASE
-)
-_COMMA = re.compile(rf"[-+{_DASHES}]?\d*,\d+([eE][-+{_DASHES}]?\d+)?$")
+_MINUS = re.compile(f"[{DASHES}]")
+_NUMERAL = re.compile(rf"[-+{DASHES}]?[.,]?\d[\d.,]*(e[-+{DASHES}]?\d+)?(\s+\S.*)?", re.IGNORECASE)
+_COMMA = re.compile(rf"[-+{DASHES}]?\d*,\d+([eE][-+{DASHES}]?\d+)?$")
 
 # A list of numbers goes from process to process as the bytes of its float64.
 Cell = float | str | bytes | None

@@ -7,7 +7,8 @@ from models.errors import EmptyInput, TooLarge, UnknownFormat
 from models.structures import bounds
 from models.structures.formats import kind_of
 
-_MINUS = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d](?=[\\d.xyzXYZ])")
+DASHES = "\u2010-\u2015\u2212\ufe58\ufe63\uff0d"  # for the minus, as a range of a pattern
+_MINUS = re.compile(rf"[{DASHES}](?=[\d.xyzXYZ])")
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _NOTHING = re.compile("[\u200b-\u200d\u2060\ufeff]")
 _MARKS = (
