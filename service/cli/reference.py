@@ -165,7 +165,11 @@ def one_command(command: Any, path: str) -> Iterator[str]:
     yield from ((command.help or "").strip(), "")
     rows = [(f"`{placeholder(one)}`", "", one.help or "") for one in arguments]
     rows += [
-        (", ".join(f"`{name}`" for name in one.opts), default_of(one), one.help or "")
+        (
+            ", ".join(f"`{name}`" for name in [*one.opts, *one.secondary_opts]),
+            default_of(one),
+            one.help or "",
+        )
         for one in options
         if "--help" not in one.opts
     ]
