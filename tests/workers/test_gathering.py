@@ -3,8 +3,6 @@
 import gzip
 import io
 import json
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from models.datasets.stored import Stored
 from models.errors import UnknownDataset
+from tests.archives import tarred, zipped
 from workers.contract import DatasetOrder, Queue, Task
 from workers.files import Files
 from workers.gathering import Gatherer
@@ -44,14 +43,6 @@ def row(number: int, **more: object) -> dict[str, object]:
 def jsonl(*rows: object) -> bytes:
     lines = [one if isinstance(one, str) else json.dumps(one) for one in rows]
     return "\n".join(lines).encode() + b"\n"
-
-
-def zipped(members: dict[str, str | bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return out.getvalue()
 
 
 def cif(a: float) -> str:
@@ -154,13 +145,8 @@ def test_missing_files_and_missing_lines_are_named(desk: Desk) -> None:
 
 
 def test_a_tar_is_read_like_a_zip(desk: Desk) -> None:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name, text in {"a.cif": cif(4), "id_prop.csv": "a,1\n"}.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    assert desk.held("d.tar.gz", out.getvalue()).scalars("value") == [1.0]
+    data = gzip.compress(tarred({"a.cif": cif(4), "id_prop.csv": "a,1\n"}))
+    assert desk.held("d.tar.gz", data).scalars("value") == [1.0]
 
 
 def test_json_lines_hold_structures_in_many_forms(desk: Desk) -> None:

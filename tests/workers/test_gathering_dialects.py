@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.workers.test_gathering import POSCAR, Desk, cif, cubic, desk, jsonl, row, zipped
+from tests.archives import zipped
+from tests.workers.test_gathering import POSCAR, Desk, cif, cubic, desk, jsonl, row
 from workers.jobs import Status
 
 __all__ = ["desk"]

@@ -1,26 +1,15 @@
 """Data sets of what VASP leaves in its folders."""
 
 import gzip
-import io
-import tarfile
 
 import pytest
 
-from tests.workers.test_gathering import POSCAR, Desk, desk, zipped
+from tests.archives import tarred, zipped
+from tests.workers.test_gathering import POSCAR, Desk, desk
 
 __all__ = ["desk"]
 
 START, END = POSCAR.format(a=4), POSCAR.format(a=5)
-
-
-def tarred(members: dict[str, str]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name, text in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    return out.getvalue()
 
 
 def test_the_relaxed_structure_is_taken_unless_the_table_names_the_other(desk: Desk) -> None:
@@ -37,7 +26,7 @@ def test_the_relaxed_structure_is_taken_unless_the_table_names_the_other(desk: D
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("d.tgz", tarred({"./1/POSCAR": START, "./1/CONTCAR": END, "./id_prop.csv": "1,0.5\n"})),
+        ("d.tgz", gzip.compress(tarred({"./1/POSCAR": START, "./1/CONTCAR": END, "./id_prop.csv": "1,0.5\n"}))),
         ("d.zip", zipped({"1/POSCAR": START, "1/CONTCAR.gz": gzip.compress(END.encode()),
                           "id_prop.csv": "1,0.5\n"})),
     ],

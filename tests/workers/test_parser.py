@@ -1,11 +1,9 @@
 import gc
-import io
 import os
 import signal
 import socket
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from models.graphs.graph import unpack
 from models.settings.graph import GraphSettings
 from models.structures.parse import ReadOptions, Unit, parse
+from tests.archives import zipped
 from workers.parser import LOSSES, Parser, ParserLimits, Source, _Pending
 from workers.parser_child import Child
 from workers.parser_wire import Channel
@@ -55,14 +54,6 @@ def parser() -> Iterator[Parser]:
 def one(parser: Parser, name: str, data: bytes, **options: object):
     (found,) = parser.read([Source(7, name, None, data)], ReadOptions(**options))
     return found
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return made.getvalue()
 
 
 def test_a_child_reads_what_reading_here_reads(parser):

@@ -8,8 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from contextlib import contextmanager
 
 import msgpack
@@ -19,6 +17,7 @@ import pytest
 import zstandard
 
 from models.errors import BadArchive, EmptyInput
+from tests.archives import tarred, zipped
 from workers.pack import PackWriter
 from workers.pieces import _of_own, of_file, of_pack, of_place, tell
 
@@ -31,34 +30,16 @@ def names(data: bytes, name: str, forced: str | None = None) -> list[str]:
     return [piece.name for piece in of_file(io.BytesIO(data), name, forced)]
 
 
-def zipped(**texts: str) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in texts.items():
-            archive.writestr(name, text)
-    return held.getvalue()
-
-
-def tarred(**texts: str) -> bytes:
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w") as archive:
-        for name, text in texts.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    return held.getvalue()
-
-
 FILES = {"d/e/a.cif": CIF.format("a"), "README": "hello", "b.cif": CIF.format("b")}
 
 
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (zipped(**FILES), "all.zip"),
-        (tarred(**FILES), "all.tar"),
-        (gzip.compress(tarred(**FILES)), "all.tar.gz"),
-        (zstandard.compress(tarred(**FILES)), "all.tar.zst"),
+        (zipped(FILES), "all.zip"),
+        (tarred(FILES), "all.tar"),
+        (gzip.compress(tarred(FILES)), "all.tar.gz"),
+        (zstandard.compress(tarred(FILES)), "all.tar.zst"),
     ],
 )
 def test_an_archive_gives_its_structures_by_their_paths(data, name):
@@ -90,7 +71,7 @@ def test_rows_of_a_parquet_file_are_structures():
 
 
 def test_a_bad_member_is_one_bad_piece():
-    data = zipped(**{"a.cif": CIF.format("a"), "b.cif": "\0\1\2" * 99, "c.zip": "PK\x03\x04"})
+    data = zipped({"a.cif": CIF.format("a"), "b.cif": "\0\1\2" * 99, "c.zip": "PK\x03\x04"})
     found = list(of_file(io.BytesIO(data), "all.zip", None))
     assert [piece.error and piece.error["code"] for piece in found] == [
         None, "unknown_format", "unknown_format",
@@ -98,7 +79,7 @@ def test_a_bad_member_is_one_bad_piece():
 
 
 def test_an_archive_that_grows_absurdly_is_refused():
-    data = zipped(**{"a.cif": "data_x\n" + " " * 50_000_000})
+    data = zipped({"a.cif": "data_x\n" + " " * 50_000_000})
     with pytest.raises(BadArchive):
         names(data, "bomb.zip")
 
@@ -107,7 +88,7 @@ def test_files_of_a_pack_keep_their_order_and_a_refused_one_its_place(tmp_path):
     path = tmp_path / "pack"
     with path.open("wb") as file:
         pack = PackWriter(file)
-        for name, data in (("a.cif", CIF.format("a").encode()), ("z.zip", zipped(**FILES))):
+        for name, data in (("a.cif", CIF.format("a").encode()), ("z.zip", zipped(FILES))):
             pack.begin(name)
             pack.write(data)
             pack.end()

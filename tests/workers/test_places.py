@@ -11,9 +11,10 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.archives import zipped
 from tests.object_store import BUCKET, ObjectStore
 from tests.workers.conftest import lapse
-from tests.workers.test_screening import Desk, row_called, zipped
+from tests.workers.test_screening import Desk, row_called
 from workers import bucket, places
 from workers.contract import BULK, CUT
 from workers.cutting import Cutter

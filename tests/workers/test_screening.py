@@ -1,10 +1,8 @@
 """Screenings with a real broker and real lanes, a played reader and played networks; the source is really taken apart."""
 
-import io
 import json
 import logging
 import math
-import zipfile
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import TooLarge
+from tests.archives import zipped
 from tests.workers.conftest import card, lapse
 from workers.closing import Closer
 from workers.columns import answers, columns
@@ -29,14 +28,6 @@ from workers.settings import WorkerSettings
 from workers.store import bucket_of
 
 POSCAR = "poscar"  # what the played reader reads is called so
-
-
-def zipped(texts: dict[str, str]) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as archive:
-        for name, text in texts.items():
-            archive.writestr(name, text)
-    return held.getvalue()
 
 
 def words(count: int) -> bytes:

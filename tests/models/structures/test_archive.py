@@ -14,24 +14,7 @@ from models.errors import TooLarge
 from models.structures import bounds
 from models.structures.archive import Most, contents
 from models.structures.formats import Format
-
-
-def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return made.getvalue()
-
-
-def tarred(members: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return made.getvalue()
+from tests.archives import tarred, zipped
 
 
 @pytest.fixture
