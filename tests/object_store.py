@@ -7,6 +7,8 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from tests.ports import free_port
+
 BUCKET = "matprop-files"
 ANSWER = "<?xml version='1.0'?><Error><Code>{}</Code><Message>so it is</Message></Error>"
 # What the tests sign with; the server believes everybody.
@@ -32,7 +34,7 @@ class ObjectStore:
         self.app = DomainDispatcherApplication(create_backend_app)
         self.refusal: tuple[int, str] | None = None
         self.calls: list[str] = []
-        self.port = 0
+        self.port = free_port()
         self.server: BaseWSGIServer | None = None
         self.back()
 
@@ -62,7 +64,6 @@ class ObjectStore:
         self.server = make_server(
             "127.0.0.1", self.port, self, threaded=True, request_handler=Quiet
         )
-        self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     @contextmanager

@@ -1,6 +1,5 @@
 """The images, started by the real composition: predict, train, lose containers, and what they may not do."""
 
-import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from service.client_errors import ServiceError
 from tests.docker.engine import IMAGES, ROOT, Composition, Unavailable, podman_here, until
 from tests.docker.manifests import FOLDER, built, sought
 from tests.journeys import labelled
+from tests.ports import free_port
 
 pytestmark = pytest.mark.images
 KEY = "a-key-for-the-time-of-this-test"
@@ -42,12 +42,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composition]:
 def client(running: Composition) -> Iterator[Client]:
     with Client(running.url, KEY) as one:
         yield one
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

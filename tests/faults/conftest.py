@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from redis.exceptions import RedisError
 from tests.conftest import Broker
 from tests.faults.rows import RESULTS, Row, written
 from tests.faults.sizes import AT_ACCEPTANCE
+from tests.ports import free_port
 from workers.broker import connect, make_celery, publish
 from workers.contract import Task
 from workers.jobs import BrokerAway, JobLimits, Jobs, NewJob, Status, new_id
@@ -35,11 +35,6 @@ def wait_until(claim: Callable[[], object], what: str) -> None:
     while not claim():
         assert time.monotonic() < until, f"in vain: {what}"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import server_binary
-from tests.faults.conftest import free_port
 from tests.journeys.hosts import Host, machines, until
 from tests.object_store import BUCKET, CREDENTIALS
+from tests.ports import free_port
 
 NAMES = ("shared", "service", "worker-1", "worker-2")
 MODEL = "formation-energy"

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -24,6 +23,7 @@ from tests.conftest import Broker
 from tests.journeys.conftest import ROOT, Running, kill
 from tests.journeys.test_training import ended, first_structure, ordered, sent
 from tests.object_store import BUCKET, ObjectStore
+from tests.ports import free_port
 
 
 class Machines:
@@ -94,9 +94,7 @@ def machines(
 
 @pytest.fixture(scope="module")
 def running(machines: Machines) -> Running:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     service = machines.start("service", "service", MATPROP_PORT=str(port))
     for queue in ("parse", "infer", "train"):
         machines.worker(queue, queue)

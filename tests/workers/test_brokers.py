@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.conftest import server_binary
+from tests.ports import free_port
 from workers import rights
 from workers.address import BadAddress, address_of, for_celery, shown
 from workers.broker import connect, connect_async, connect_once, let_go
@@ -28,12 +28,6 @@ from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 USER, SECRET = "matprop", "p%40ss"  # the latter as a URL has it
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture
