@@ -1,21 +1,15 @@
 """matprop from Python: `Client().predict(["NaCl.cif"], model="formation-energy")`."""
 
-import math
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 
+from service.client_calls import Call, OnProgress
 from service.client_datasets import DatasetOptions, Datasets
-from service.client_errors import (
-    ServiceError,
-    Unreachable,
-)
+from service.client_errors import ServiceError
 from service.client_follow import Follower
-from service.client_inputs import Source, chunks_of, places, sources_of
+from service.client_inputs import Source, sources_of
 from service.client_records import Event, Progress, Record, Records
 from service.client_screen import Question, Rows, ScreeningOptions, Screenings
 from service.client_train import (
@@ -30,21 +24,13 @@ from service.client_train import (
 from service.client_transport import Transport, body_of
 from service.schemas.dataset import BadRow, DatasetView
 from service.schemas.evaluation import EvaluationView
-from service.schemas.job import JobStatus, JobView
+from service.schemas.job import JobView
 from service.schemas.key import KeyView
 from service.schemas.model import ElementsView, ModelSummary, ModelVersion, ModelView
 from service.schemas.screening import ColumnView, FailedItem, ScreeningView
 from service.schemas.training import TrainingView
 
 __all__ = ["Client", "Event", "Progress", "Record", "Records", "ServiceError"]
-
-IN_FLIGHT = 4
-SMALL_CALL = 8  # up to here one request is the fastest
-MOST_A_CALL = 500
-CALL_BYTES = 32_000_000
-POST_WAIT_S = 10
-
-OnProgress = Callable[[Progress], None]
 
 
 class Client:
@@ -106,7 +92,6 @@ class Client:
         Raises ServiceError.
         """
         named = [model] if isinstance(model, str) else [*(model or ()), *models]
-        sources = sources_of(structures)
         form = {
             "model": named,
             "include": sorted({include} if isinstance(include, str) else set(include)),
@@ -118,8 +103,7 @@ class Client:
         if adsorbate is not None:
             form["adsorbate"] = str(adsorbate)
         form |= {key: value for key, value in (("format", format), ("label", label)) if value}
-        call = Call(self._follower, form, progress, len(sources))
-        return call.run(list(chunks_of(sources, self._most(len(sources)), CALL_BYTES)))
+        return Call(self._follower, form, progress, sources_of(structures)).run()
 
     def submit(self, structures: Any, model: str | Sequence[str], **options: Any) -> str:
         """Send one call and return its job's id at once; `resume` gives the records."""
@@ -431,10 +415,6 @@ class Client:
         """Whether predictions can be made now, and what is missing if not."""
         return dict(self._transport.once("GET", "/health/ready").json())
 
-    def _most(self, total: int) -> int:
-        """Structures a call: a few calls keep all workers busy and show progress."""
-        return total if total <= SMALL_CALL else min(MOST_A_CALL, math.ceil(total / IN_FLIGHT))
-
 
 def version_of(body: Mapping[str, Any]) -> ModelVersion:
     """The model version in the forms an answer can have."""
@@ -442,99 +422,3 @@ def version_of(body: Mapping[str, Any]) -> ModelVersion:
     if "card" not in found:  # a model with all its versions, the newest first
         found = found["items"][0]
     return ModelVersion.model_validate(found)
-
-
-class Call:
-    """One `predict`: its requests, some at a time, and their records in order."""
-
-    def __init__(
-        self, follower: Follower, form: dict[str, Any], progress: OnProgress | None, total: int
-    ) -> None:
-        self.transport = follower.transport
-        self.form = form
-        self.progress = progress
-        self.total = total
-        self.done: dict[int, Progress] = {}
-        self.jobs: dict[int, str] = {}
-        self.over = threading.Event()  # nobody waits for the other requests once one has failed
-        self.follower = Follower(self.transport.until(self.over))
-
-    def run(self, chunks: list[list[Source]]) -> Records:
-        """All records. Raises the first fault, after cancelling what still runs."""
-        if not chunks:
-            return Records()
-        if self.progress is not None:
-            self.progress(Progress(0, self.total, 0))
-        try:
-            with ThreadPoolExecutor(IN_FLIGHT, "matprop") as pool:
-                calls = [
-                    pool.submit(self.one, number, chunk) for number, chunk in enumerate(chunks)
-                ]
-                try:
-                    first_fault(calls)
-                except BaseException as error:
-                    self.give_up(error)
-                    raise
-        except Unreachable:
-            raise  # what was accepted goes on and can be resumed
-        except BaseException:
-            self.cancel()
-            raise
-        return numbered(call.result() for call in calls)
-
-    def one(self, number: int, chunk: list[Source]) -> Records:
-        """The records of one request, whether they come at once or later."""
-        wait_s = 1 if self.progress else POST_WAIT_S
-        self.follower.transport.go_on()
-        body = self.follower.post(self.form, chunk, wait_s=wait_s)
-        self.jobs[number] = body["job"]
-        if body["status"] == JobStatus.SUCCEEDED and body.get("records"):
-            records = self.follower.pages(body)
-        else:
-            records = self.follower.records(body["job"], lambda now: self.tell(number, now))
-        names = places([record.name for record in records], chunk)
-        for record, name in zip(records, names, strict=True):
-            record.rename(name)
-        failed = sum(record.status == "failed" for record in records)
-        self.tell(number, Progress(len(records), len(records), failed))
-        self.jobs.pop(number, None)
-        return records
-
-    def tell(self, number: int, now: Progress) -> None:
-        """Add one request's progress to the others'."""
-        self.follower.transport.go_on()
-        self.done[number] = now
-        if self.progress is not None:
-            parts = list(self.done.values())
-            done = sum(part.done for part in parts)
-            total = max(self.total, done, sum(part.total for part in parts))
-            self.progress(Progress(done, total, sum(part.failed for part in parts)))
-
-    def give_up(self, error: BaseException) -> None:
-        """Stop waiting for the other requests."""
-        if isinstance(error, Unreachable):
-            error.jobs = tuple(self.jobs.values())
-        self.over.set()
-
-    def cancel(self) -> None:
-        """Cancel what runs on; to be called when no request is on its way any more."""
-        for job in list(self.jobs.values()):
-            with suppress(ServiceError):
-                self.transport.json("POST", f"/v1/jobs/{job}/cancel")
-
-
-def first_fault(calls: list[Future[Records]]) -> None:
-    """Wait for all, or for the first that fails."""
-    waiting = set(calls)
-    while waiting:
-        ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for call in ended:
-            call.result()
-
-
-def numbered(parts: Iterable[Records]) -> Records:
-    """One list with its own count."""
-    records = Records(record for part in parts for record in part)
-    for index, record in enumerate(records):
-        record.index = index
-    return records
