@@ -74,7 +74,7 @@ def family_tables(kind: Any) -> Iterator[str]:
     """A table a part of a family."""
     from models.families.recipes import NOT_TUNED
     from models.settings.training import TrainingSettings
-    from service.routes.models import complete
+    from service.routes.families import complete
 
     best, paper = complete(kind.name, "best"), complete(kind.name, "paper")
     yield from (f"## {kind.name}", "", f"{kind.title}.", "")
