@@ -13,6 +13,7 @@ from models.training import judging
 from models.training.dataset import Rows, Values
 from models.training.judging import Judged
 from models.training.normaliser import fit
+from models.training.optimiser import Optimiser
 from models.training.parts import PARTS
 from models.training.source import Source
 
@@ -21,6 +22,7 @@ MLP_SITES = 512  # a step
 # Bounded by steps, not by time: the same again whenever it is repeated. Few sites need few.
 MLP_PASSES, FEWEST_STEPS, MOST_STEPS = 100, 500, 3_000
 HIDDEN, EMBEDDED = 128, 12
+RATE = 3e-3
 LARGEST_NUMBER = 119
 
 Figures = dict[str, dict[str, dict[str, float]]]  # by name, then part
@@ -107,17 +109,16 @@ def neighbours_mlp(source: Source, train: Rows) -> Values:
     wanted = normaliser.normalised(torch.tensor(labels, dtype=torch.float32))
     torch.manual_seed(0)
     network = Perceptron(labels.shape[1])
-    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+    optimiser = Optimiser(network.parameters(), rate=RATE)
     chance = np.random.default_rng(0)
     steps = min(MOST_STEPS, max(FEWEST_STEPS, MLP_PASSES * len(learned) // MLP_SITES))
     for step in range(steps):
         some = torch.from_numpy(chance.choice(learned, min(MLP_SITES, len(learned)), replace=False))
-        for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * (1 - step / steps)
+        optimiser.rate = RATE * (1 - step / steps)
         known = torch.isfinite(wanted[some])
         outputs = network(numbers[some], near[some], distance[some])
         loss = F.l1_loss(outputs[known], wanted[some][known])
-        optimiser.zero_grad()
+        network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     with torch.inference_mode():

@@ -17,6 +17,7 @@ from models.training import judging, metrics
 from models.training.dataset import Dataset, Rows
 from models.training.loss import Loss, loss_for
 from models.training.normaliser import Normaliser, fit
+from models.training.optimiser import Optimiser
 from models.training.processes import Processes
 from models.training.schedules import momentum, rate
 from models.training.split import Split
@@ -65,7 +66,7 @@ class Training:
     _best: State = field(init=False, default_factory=dict)
     _best_loss: float = field(init=False, default=math.inf)
     _steps: int = field(init=False, default=0)
-    _optimiser: torch.optim.Optimizer = field(init=False)
+    _optimiser: Optimiser = field(init=False)
     _loss: Loss = field(init=False)
     # To gather them anew takes longer than to use them.
     _weights: list[Tensor] = field(init=False)
@@ -81,7 +82,10 @@ class Training:
         self._weights = list(self.network.parameters())
         self._averages = list(self.average.parameters())
         self._figures_of_norms = (list(self.average.buffers()), list(self.network.buffers()))
-        self._optimiser = _optimiser(self.network, self.settings)
+        self._optimiser = Optimiser(
+            self._weights, self.settings.optimiser,
+            rate=self.settings.learning_rate, decay=self.settings.weight_decay,
+        )  # fmt: skip
         self._loss = self._new_loss()
 
     def start_from(self, weights: State, normaliser: Normaliser | None = None) -> list[str]:
@@ -113,8 +117,8 @@ class Training:
                 figures = self._validated(epoch, loss)
             except (MemoryError, RuntimeError) as error:
                 raise (_no_room(self.settings) if exhausted(error) else error) from error
-            learning_rate = float(self._optimiser.param_groups[0]["lr"])
-            report = Report(epoch, loss, figures, learning_rate, time.perf_counter() - start)
+            duration_s = time.perf_counter() - start
+            report = Report(epoch, loss, figures, self._optimiser.rate, duration_s)
             self.history.append(report)
             yield report
         self.settle()
@@ -132,7 +136,7 @@ class Training:
             "best": self._best,
             "best_epoch": self.best_epoch,
             "best_loss": self._best_loss,
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self._optimiser.state(),
             "steps": self._steps,
             "history": [asdict(report) for report in self.history],
         }
@@ -141,7 +145,7 @@ class Training:
         """Go on from there."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.restore(state["optimiser"])
         self._best = state["best"]
         self.best_epoch, self._best_loss = state["best_epoch"], state["best_loss"]
         self._steps = state["steps"]
@@ -243,12 +247,8 @@ class Training:
     def _set_rate(self) -> None:
         per_epoch = max(1, len(self.parts.train) // self.settings.batch_size)
         done = min(1.0, self._steps / max(1, per_epoch * self.settings.epochs - 1))
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate(self.settings, done)
-            if "betas" in group:
-                group["betas"] = (momentum(self.settings, done), group["betas"][1])
-            else:
-                group["momentum"] = momentum(self.settings, done)
+        self._optimiser.rate = rate(self.settings, done)
+        self._optimiser.momentum = momentum(self.settings, done)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -263,14 +263,6 @@ class Training:
             self.data.labels, self.parts.train, self.normaliser, self.settings,
             classifies=getattr(self.network_settings, "task", "") == "classification",
         )  # fmt: skip
-
-
-def _optimiser(network: nn.Module, settings: "TrainingSettings") -> torch.optim.Optimizer:
-    weights, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay, fused=True)
-    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
-    return kind(weights, rate, weight_decay=decay, fused=True)
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from models.graphs.collate import Batch, collate
 from models.graphs.graph import Graph
 from models.networks.crystal import CrystalNetwork
 from models.slabs.slab import Slab
+from models.training.optimiser import Optimiser
 
 STRETCH = 0.12  # logarithm of lengths, at most
 SHAKE = 0.3  # Å, standard deviation of places, at most
@@ -100,18 +101,18 @@ def ready(state: State, device: torch.device) -> Callable[[Any], Tensor]:
 
 def _learned(network: nn.Module, graphs: Sequence[Graph], chance: np.random.Generator) -> nn.Module:
     average = deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
+    optimiser = Optimiser(network.parameters(), rate=RATE, decay=DECAY)
     edges = float(np.mean([graph.n_edges for graph in graphs]))
     size = int(np.clip(STEP_EDGES / edges, min(4, len(graphs)), STEP_GRAPHS))
     steps = min(STEPS, EPOCHS * -(-len(graphs) // size))
     network.train()
     for step in range(steps):
         share = (1 + np.cos(np.pi * step / steps)) / 2 * min(1.0, (step + 1) / (0.1 * steps + 1))
-        optimiser.param_groups[0]["lr"] = RATE * share
+        optimiser.rate = RATE * share
         rows = chance.choice(len(graphs), min(size, len(graphs)), replace=False)
         batch, wanted = strained(collate([graphs[row] for row in rows]), chance)
         loss = F.huber_loss(network(batch).values, wanted / _SCALE)
-        optimiser.zero_grad()
+        network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimiser.step()
