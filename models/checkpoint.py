@@ -62,8 +62,7 @@ def build(card: Card, data: bytes) -> list[nn.Module]:
     except (SafetensorError, ValueError) as error:
         raise DamagedModel(f"{card.id}: {error}.") from error
     # A card may ask for more than there is memory: nothing is made before the weights are known to be there.
-    expected = _together([weights(sketch(card.family, card.network))] * card.members)
-    wrong = difference(expected, state)
+    wrong = difference(_expected(card), state)
     if wrong:
         raise DamagedModel(f"{card.id}: {wrong}.")
     return [_member(card, state, at) for at in range(card.members)]
@@ -76,10 +75,15 @@ def _together(states: Sequence[State]) -> State:
         name: torch.stack([each[name] for each in states]) if more else value
         for name, value in one.items()
     }
-    return {
-        name: value.detach().cpu().contiguous() if value.device.type != "meta" else value
-        for name, value in found.items()
-    }
+    return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+
+
+def _expected(card: Card) -> State:
+    """Shapes alone."""
+    one = weights(sketch(card.family, card.network))
+    if card.members == 1:
+        return one
+    return {name: value.expand(card.members, *value.shape) for name, value in one.items()}
 
 
 def _member(card: Card, state: State, at: int) -> nn.Module:

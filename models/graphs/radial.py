@@ -68,14 +68,17 @@ class Kinds:
 
 def edge_width(settings: "TrunkSettings") -> int:
     """Numbers an edge."""
-    return ONEHOT_BINS if settings.edge_features == "onehot" else len(centres(settings))
+    return ONEHOT_BINS if settings.edge_features == "onehot" else _gaussians(settings)
 
 
 def centres(settings: "TrunkSettings") -> Tensor:
     """Where the Gaussians sit, in Å."""
-    span = settings.edge_stop - settings.edge_start
-    steps = round(span / settings.edge_step)
-    return settings.edge_start + settings.edge_step * torch.arange(steps + 1, dtype=torch.float64)
+    number = torch.arange(_gaussians(settings), dtype=torch.float64)
+    return settings.edge_start + settings.edge_step * number
+
+
+def _gaussians(settings: "TrunkSettings") -> int:
+    return round((settings.edge_stop - settings.edge_start) / settings.edge_step) + 1
 
 
 def expand(distance: Tensor, settings: "TrunkSettings") -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,14 +117,15 @@ def _weights(species: tuple[str, ...]) -> Tensor:
 
     # (elements, species)
     """
-    numbers = torch.arange(len(SYMBOLS), dtype=torch.float32)[:, None]
+    numbers = np.arange(len(SYMBOLS), dtype=np.float32)[:, None]
     if not species:
-        return numbers
-    return (numbers == torch.tensor([NUMBERS[each] for each in species])).float()
+        return torch.from_numpy(numbers)
+    same = numbers == [NUMBERS[each] for each in species]
+    return torch.from_numpy(same.astype(np.float32))
 
 
 def _first_shares(species: int, count: int) -> Tensor:
     """Nine Gaussians of any shares; of the rings the innermost alone, which is a Gaussian."""
     if count == len(WIDTHS):
-        return torch.rand(species, count) * 0.5
-    return torch.eye(1, count).expand(species, -1).clone()
+        return torch.empty(species, count).uniform_(0, 0.5)
+    return torch.tensor([1.0] + [0.0] * (count - 1)).expand(species, -1).clone()

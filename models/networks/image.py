@@ -84,7 +84,7 @@ class ImageNetwork(nn.Module):
 
 
 def _start(layer: nn.Module) -> None:
-    """First weights that keep the size of what passes a ReLU."""
-    if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear):
+    """First weights that keep the size of what passes a ReLU; shapes alone have none."""
+    if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear) and not layer.weight.is_meta:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

@@ -140,6 +140,29 @@ import benchmarks.gpu
     run(blocker)
 
 
+def test_networks_are_made_without_torchs_compiler() -> None:
+    """It takes two seconds and seventy megabytes of every worker and every training."""
+    program = """
+import sys
+from typing import get_args
+from models.catalogue import RELEASED
+from models.checkpoint import load_networks
+from models.families.family import sketch
+from models.families.kinds import KINDS
+from models.families.recipes import RecipeName, resolved
+from models.settings.image import ImageSettings, Representation
+for card in RELEASED.glob("*/*/card.json"):
+    load_networks(card.parent)
+for name in KINDS:
+    for recipe in get_args(RecipeName):
+        sketch(name, resolved(name, recipe, {}, targets=1, classifies=False).network)
+for drawn in get_args(Representation):
+    sketch("image", KINDS["image"].network(image=ImageSettings(representation=drawn)))
+print(*({"sympy", "torch._dynamo"} & set(sys.modules)))
+"""
+    assert run(program).strip() == ""
+
+
 def test_every_package_file_is_one_docstring() -> None:
     for room in ROOMS:
         for path in (ROOT / room).rglob("__init__.py"):

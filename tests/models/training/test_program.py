@@ -96,6 +96,17 @@ def test_a_training_leaves_its_result_and_a_model_that_opens(ordered: Ordered) -
     assert metrics(folder)[-1]["eta_s"] == 0
 
 
+def test_a_training_loads_no_compiler(ordered: Ordered) -> None:
+    program = """
+import sys
+from models.training.program import main
+assert main(sys.argv[1:]) == 0
+print(*({"sympy", "torch._dynamo"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", program, str(ordered())]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"
+
+
 @pytest.mark.slow  # with every change: the fault tests kill trainings too
 def test_a_killed_training_ends_as_an_unbroken_one(ordered: Ordered) -> None:
     settings = {"epochs": 120, "patience": None}
@@ -147,8 +158,7 @@ def test_one_who_is_told_to_end_before_it_goes_on_keeps_what_it_had(ordered: Ord
     process.communicate()
     (folder / "reports.jsonl").unlink()
     process = started(folder)
-    while not (folder / "reports.jsonl").exists():  # it has begun to read, and to listen
-        assert process.poll() is None
+    wait_for_epochs(folder, process, 0)  # it has begun to read, and to listen
 
     process.send_signal(signal.SIGTERM)
 
