@@ -21,7 +21,7 @@ KEY = "a-key-for-the-time-of-this-test"
 SERVICES = ("broker", "service", "parse", "infer", "train")
 OURS = SERVICES[1:]
 QUICK = {"width": 16, "convolutions": 2, "hidden_width": 16, "batch_size": 16}
-LARGEST_MB = {"localhost/matprop-service": 360, "localhost/matprop-worker": 1_700}
+LARGEST_MB = {"localhost/matprop-service": 350, "localhost/matprop-worker": 1_650}
 
 
 @pytest.fixture(scope="module")
