@@ -20,6 +20,7 @@ OPEN = (*WIRE, "host_not_allowed", "internal", "busy")
 ON_LOOPBACK = ("host_not_allowed", "cross_site")
 BODY = ("malformed_json", "body_too_large", "unsupported_media_type", "missing_field",
         "unknown_field", "invalid_field")  # fmt: skip
+NEW_JOB = ("idempotency_mismatch", "idempotency_running", "queue_full", "no_worker", "storage_full")
 
 REQUEST_ID = {
     "description": "The name of this request, the caller's own if one was sent.",

@@ -14,7 +14,7 @@ from models.datasets.manifest import Manifest
 from models.errors import UnknownDataset
 from service import results, submit
 from service.dependencies import TheCaller, TheHouse, TheMeeting, Trainer
-from service.documented import BODY, answer, body, problems
+from service.documented import BODY, NEW_JOB, answer, body, problems
 from service.forms import checked, gathered
 from service.house import House
 from service.idempotency import sane
@@ -75,8 +75,7 @@ class DatasetFields(BaseModel):
         **problems(
             *BODY,
             *("malformed_multipart", "bad_dataset", "bad_archive", "unknown_format", "conflict"),
-            *("too_many_files", "idempotency_mismatch", "idempotency_running"),
-            *("queue_full", "no_worker", "storage_full"),
+            *("too_many_files", *NEW_JOB),
         ),
     },
     openapi_extra=body(

@@ -10,7 +10,7 @@ from models.errors import InputError
 from models.properties import PROPERTIES, check_unit, default_unit, property_name
 from service import submit
 from service.dependencies import ModelWriter, TheHouse, TheMeeting
-from service.documented import BODY, answer, body, problems
+from service.documented import BODY, NEW_JOB, answer, body, problems
 from service.forms import checked, gathered
 from service.house import House
 from service.idempotency import sane
@@ -55,13 +55,7 @@ class ImportFields(BaseModel):
         **problems(
             *BODY,
             *("malformed_multipart", "bad_checkpoint", "wrong_unit", "conflict", "too_many_files"),
-            *(
-                "idempotency_mismatch",
-                "idempotency_running",
-                "queue_full",
-                "no_worker",
-                "storage_full",
-            ),
+            *NEW_JOB,
         ),
     },
     openapi_extra=body(

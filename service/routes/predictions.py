@@ -13,7 +13,7 @@ from models.errors import InputError, TooLarge, error_classes
 from models.structures.formats import Format
 from service import results, submit
 from service.dependencies import Predictor, TheHouse
-from service.documented import BODY, answer, body, problems
+from service.documented import BODY, NEW_JOB, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
 from service.idempotency import sane
@@ -93,19 +93,8 @@ class Options(BaseModel):
         ),
         **problems(
             *BODY,
-            *(
-                "malformed_multipart",
-                "unknown_model",
-                "too_many_files",
-                "no_structure_predicted",
-            ),
-            *(
-                "idempotency_mismatch",
-                "idempotency_running",
-                "queue_full",
-                "no_worker",
-                "storage_full",
-            ),
+            *("malformed_multipart", "unknown_model", "too_many_files", "no_structure_predicted"),
+            *NEW_JOB,
         ),
     },
     openapi_extra=body(

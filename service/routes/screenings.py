@@ -10,7 +10,7 @@ from starlette.responses import FileResponse
 from service import locations, submit
 from service.asked import Asked, ask
 from service.dependencies import Predictor, TheHouse, TheMeeting
-from service.documented import BODY, answer, body, problems
+from service.documented import BODY, NEW_JOB, answer, body, problems
 from service.forms import checked, gathered, parsed
 from service.house import House
 from service.idempotency import sane
@@ -72,8 +72,7 @@ ASKING = (*READING, "invalid_filter", "unknown_column", "query_too_heavy", "stor
         **problems(
             *BODY,
             *("malformed_multipart", "unknown_model", "unknown_dataset", "too_many_files"),
-            *("location_not_allowed", "idempotency_mismatch", "idempotency_running"),
-            *("queue_full", "no_worker", "storage_full"),
+            *("location_not_allowed", *NEW_JOB),
         ),
     },
     openapi_extra=body(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from models.errors import UnknownDataset, UnknownModel
 from service import submit
 from service.dependencies import TheHouse, TheMeeting, Trainer
-from service.documented import BODY, answer, body, problems
+from service.documented import BODY, NEW_JOB, answer, body, problems
 from service.forms import parsed
 from service.house import House
 from service.idempotency import sane
@@ -35,8 +35,7 @@ router = APIRouter(tags=["trainings"])
 KINDS = (Task.TRAIN, Task.TUNE)
 CREATING = (
     *("unknown_dataset", "unknown_model", "unfit_dataset", "bad_setting", "wrong_unit"),
-    *("invalid_input", "conflict", "idempotency_mismatch", "idempotency_running"),
-    *("queue_full", "no_worker", "storage_full"),
+    *("invalid_input", "conflict", *NEW_JOB),
 )
 JSON_BYTES = 1_000_000
 
