@@ -22,7 +22,7 @@ from service.jobs import check_unused, made_by, owned, refuse
 from service.keys import Caller
 from service.multipart import shown_name
 from service.prefer import Patience, patience
-from service.problems import Problem, brief
+from service.problems import Problem
 from service.routes.predictions import LINES, IdempotencyKey, Prefer
 from service.schemas.dataset import (
     AS_AN_ID,
@@ -33,6 +33,7 @@ from service.schemas.dataset import (
     DatasetView,
     ReportPage,
 )
+from service.sent_as import FORM, sent_as
 from service.upload import FormShape, Upload
 from service.view import as_cursor, json, of_cursor, page_links
 from workers.contract import DatasetOrder, Queue, Task
@@ -116,10 +117,7 @@ async def add_dataset(
 
 async def received(request: Request, house: House, upload: Upload) -> DatasetFields:
     """The file in the pack, the rest of the form; raises `Problem`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        raise Problem("unsupported_media_type", f"The Content-Type is {brief(kind)!r}.",
-                      hint="Send multipart/form-data.")  # fmt: skip
+    sent_as(request, FORM)
     largest = house.settings.max_dataset_bytes
     await house.uploads.form(request, upload, FormShape("file", FIELDS, 1, largest, largest))
     if not upload.count:

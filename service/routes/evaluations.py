@@ -14,10 +14,10 @@ from service.house import House
 from service.idempotency import sane
 from service.jobs import owned, refuse
 from service.prefer import Patience, patience
-from service.routes.keys import needs_json
 from service.routes.predictions import IdempotencyKey, Prefer
 from service.routes.trainings import CREATING, JSON_BYTES, described
 from service.schemas.evaluation import EvaluationRequest, EvaluationView
+from service.sent_as import JSON, sent_as
 from service.training_view import evaluation_view
 from service.view import json
 from workers.contract import Queue, Task
@@ -55,7 +55,7 @@ async def evaluate(
     """
     wish = patience(prefer, house.settings.wait_default_s, house.settings.wait_max_s)
     key = sane(idempotency_key)
-    needs_json(request)
+    sent_as(request, JSON)
     await house.watch.admit(Queue.TRAIN)
     async with house.uploads.open(new_id("job")) as upload:
         raw = await house.uploads.json(request, JSON_BYTES)

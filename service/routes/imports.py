@@ -16,10 +16,11 @@ from service.house import House
 from service.idempotency import sane
 from service.jobs import made_by, refuse
 from service.prefer import Patience, patience
-from service.problems import Problem, brief
+from service.problems import Problem
 from service.routes.models import version_view
 from service.routes.predictions import IdempotencyKey, Prefer
 from service.schemas.model import RESERVED, ImportAnswer, ImportForm
+from service.sent_as import FORM, sent_as
 from service.upload import FormShape, Upload
 from service.view import json
 from workers.contract import ImportOrder, Queue, Task
@@ -95,13 +96,7 @@ async def import_model(
 
 async def ordered(request: Request, house: House, upload: Upload) -> ImportOrder:
     """The file in the pack and the rest as an order; raises `Problem` or `InputError`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        raise Problem(
-            "unsupported_media_type",
-            f"The Content-Type is {brief(kind)!r}.",
-            hint="Send multipart/form-data.",
-        )
+    sent_as(request, FORM)
     largest = house.settings.max_body_bytes
     await house.uploads.form(request, upload, FormShape("file", IMPORT_FIELDS, 1, largest, largest))
     fields = checked(ImportFields, gathered(upload.fields, {"classes"}))

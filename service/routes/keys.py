@@ -10,6 +10,7 @@ from service.idempotency import fingerprint, sane
 from service.problems import Problem, brief
 from service.routes.predictions import IdempotencyKey
 from service.schemas.key import KeyList, KeyRequest, KeyView
+from service.sent_as import JSON, sent_as
 from service.submit import settle
 from service.view import json, moment
 from workers.jobs import new_id
@@ -44,7 +45,7 @@ async def create_key(
             "This service runs without keys.",
             hint="Start it with MATPROP_ADMIN_KEY set, and make keys with that one.",
         )
-    needs_json(request)
+    sent_as(request, JSON)
     raw = await house.uploads.json(request, SMALL_BYTES)
     wanted = parsed(KeyRequest, raw)
     key_id = new_id("key")
@@ -101,17 +102,6 @@ async def revoke_key(key: str, house: TheHouse, who: Admin) -> Response:  # noqa
     if not await house.keys.revoke(key):
         raise Problem("unknown_key", f"There is no key {brief(key, 60)!r}.")
     return Response(status_code=204)
-
-
-def needs_json(request: Request) -> None:
-    """Raises `Problem` for a body of another kind."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise Problem(
-            "unsupported_media_type",
-            f"The Content-Type is {brief(kind)!r}.",
-            hint="Send application/json.",
-        )
 
 
 def key_view(record: dict[str, object]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from service.forms import parsed
 from service.house import House
 from service.jobs import check_unused
 from service.problems import Problem, brief
-from service.routes.keys import SMALL_BYTES, needs_json
+from service.routes.keys import SMALL_BYTES
 from service.schemas.model import (
     ALIAS_NAME,
     AliasRequest,
@@ -23,6 +23,7 @@ from service.schemas.model import (
     ModelVersion,
     ModelView,
 )
+from service.sent_as import JSON, sent_as
 from service.view import json
 
 router = APIRouter(tags=["models"])
@@ -197,7 +198,7 @@ async def set_alias(
     who: ModelWriter,  # noqa: ARG001
 ) -> Response:
     """From now on `name@alias` means this version; jobs that are under way keep theirs."""
-    needs_json(request)
+    sent_as(request, JSON)
     wanted = parsed(AliasRequest, await house.uploads.json(request, SMALL_BYTES))
     await asyncio.to_thread(house.catalogue.set_alias, name, alias, wanted.version)
     return json({"model": name, "alias": alias, "version": wanted.version})

@@ -31,6 +31,7 @@ from service.schemas.prediction import (
     PredictionRequest,
     StructureText,
 )
+from service.sent_as import FORM, JSON, sent_as
 from service.upload import FormShape, Upload, too_many
 from service.view import json, links, prediction_view
 from workers.contract import PredictOrder, Queue, Task
@@ -148,13 +149,8 @@ async def predict(
 
 async def received(request: Request, house: House, upload: Upload) -> Options:
     """The body in the pack, the rest of it as options; raises `Problem`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        options = await from_form(request, house, upload)
-    elif kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
-        options = await from_json(request, house, upload)
-    else:
-        raise Problem("unsupported_media_type", f"The Content-Type is {brief(kind)!r}.")
+    read = from_form if sent_as(request, FORM, JSON) == FORM else from_json
+    options = await read(request, house, upload)
     if not upload.count:
         raise Problem("missing_field", "No structure was sent.", pointer="files",
                       hint="With curl: -F files=@NaCl.cif")  # fmt: skip

@@ -18,7 +18,7 @@ from service.jobs import owned
 from service.keys import Caller
 from service.pointing import about, refused
 from service.prefer import Patience
-from service.problems import Problem, brief
+from service.problems import Problem
 from service.reach import reaching
 from service.routes.jobs import opaque
 from service.routes.predictions import LINES, IdempotencyKey, known_format, models_of
@@ -33,6 +33,7 @@ from service.schemas.screening import (
     ScreeningView,
 )
 from service.screening_view import columns_of, screening_view, tag_of
+from service.sent_as import FORM, JSON, sent_as
 from service.table import FORMS
 from service.upload import FormShape, Upload
 from service.view import as_cursor, json, of_cursor, page_links, progress
@@ -130,19 +131,16 @@ def accepted(job: Job) -> Response:
 
 async def received(request: Request, house: House, upload: Upload) -> ScreeningRequest:
     """The files in the pack, the rest of the body as what is asked; raises `Problem`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if sent_as(request, FORM, JSON) == FORM:
         largest = house.settings.max_screening_bytes
         shape = FormShape("files", FIELDS, house.settings.max_screening_files, largest, largest)
         await house.uploads.form(request, upload, shape)
         fields = gathered(upload.fields, {"model"})
         named = {("models" if name == "model" else name): fields[name] for name in fields}
         return checked(ScreeningRequest, named)
-    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
-        raw = await house.uploads.json(request, house.settings.max_json_bytes)
-        upload.note(raw)
-        return parsed(ScreeningRequest, raw)
-    raise Problem("unsupported_media_type", f"The Content-Type is {brief(kind)!r}.")
+    raw = await house.uploads.json(request, house.settings.max_json_bytes)
+    upload.note(raw)
+    return parsed(ScreeningRequest, raw)
 
 
 async def ordered(

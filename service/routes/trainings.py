@@ -19,11 +19,11 @@ from service.pointing import about
 from service.prefer import Patience, patience
 from service.problems import Problem
 from service.reach import reaching
-from service.routes.keys import needs_json
 from service.routes.predictions import IdempotencyKey, Prefer
 from service.schemas.job import JobStatus
 from service.schemas.key import Scope
 from service.schemas.training import TrainingPage, TrainingRequest, TrainingView
+from service.sent_as import JSON, sent_as
 from service.training_order import Known, ordered
 from service.training_view import training_view
 from service.view import as_cursor, json, of_cursor, page_links
@@ -77,7 +77,7 @@ async def train(
     """
     wish = patience(prefer, 0.0, house.settings.wait_max_s)
     key = sane(idempotency_key)
-    needs_json(request)
+    sent_as(request, JSON)
     await house.watch.admit(Queue.TRAIN)
     async with house.uploads.open(new_id("job")) as upload:
         raw = await house.uploads.json(request, JSON_BYTES)
